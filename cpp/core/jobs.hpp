@@ -93,6 +93,54 @@ struct DecideJob {
     int threads;
 };
 
+/// Mean of `count` values and the sum of their squared deviations from it.
+struct Moments {
+    double count;
+    double mean;
+    double squares;
+};
+
+/// What a sweep over the pairs k < l of a frame adds up; p is the product of the two vectors.
+struct PairSums {
+    Moments cosines;
+    double cosine_excess;      // sum of |cos + 1/(K-1)|
+    double coherence;          // largest |cos|
+    double shifted_squares;    // sum of (p + shift_k + shift_l)^2, without shifts of p^2
+    double etf_errors;         // sum of e = p / etf_norm - etf_entry
+    double etf_error_squares;  // sum of e^2
+    double ratios;             // sum of (variance_k + variance_l) / (2 ||v_k - v_l||^2)
+    Index coincident;          // pairs at distance 0; they add infinite ratios
+    Moments kernel;            // of the kernel of ||u_k - u_l||
+    Index same_direction;      // pairs left out of `kernel`, which is infinite at distance 0
+};
+
+enum class PairKernel { none, log, distance, riesz, rbf };
+
+/// One sweep over all pairs of a frame v_k = length_k * u_k. Products are in P; distances of vectors that
+/// nearly coincide are taken from their differences in double.
+template <class P>
+struct PairsJob {
+    Rows<P> units;          // (K, d) u_k
+    Rows<double> frame;     // (K, d) v_k
+    const double* lengths;  // (K)
+    const double* shifts;   // (K) or null
+    double etf_norm;
+    double etf_entry;
+    const double* variances;  // (K) or null, which asks for no distances
+    PairKernel kernel;
+    double parameter;      // of the kernel
+    const double* slopes;  // (K) or null: with these, rivals and gaps are looked for
+    const double* levels;  // (K)
+    const double* slacks;  // (K)
+    PairSums* sums;        // out
+    double* class_ratios;  // (K) out: per class, sum of its ratios; with variances
+    double* worst;         // (K) out: per class, largest of its ratios; with variances
+    double* nearest;       // (K) out: per class, least ||v_k - v_l||^2; with variances
+    double* rivals;        // (K) out: largest slope_l p + level_l + slack_l length_k; with slopes
+    double* gaps;          // (K) out: largest ||slope_k v_k - slope_l v_l||^2; with slopes
+    int threads;
+};
+
 /// product = A B^T. With `symmetric` (B is A) the upper triangle mirrors the lower.
 struct GramJob {
     Rows<double> left;

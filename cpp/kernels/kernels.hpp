@@ -17,6 +17,8 @@ template <class T, class P>
 void project(const ProjectJob<T, P>& job);
 template <class T>
 void decide(const DecideJob<T>& job);
+template <class P>
+void pairs(const PairsJob<P>& job);
 void gram(const GramJob& job);
 
 }  // namespace ncfast::NCFAST_ISA

@@ -16,6 +16,7 @@ struct FeatureKernels {
     void (*project)(const ProjectJob<T, T>&);
     void (*project_double)(const ProjectJob<T, double>&);  // products in double
     void (*decide)(const DecideJob<T>&);
+    void (*pairs)(const PairsJob<T>&);
 };
 
 struct KernelTable {

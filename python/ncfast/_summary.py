@@ -49,16 +49,13 @@ def _spectrum_of_means(centred: Float, between: BetweenClass, weighting: str) ->
     return spectrum_of(between.factor_values * np.sqrt(k), (k, d))
 
 
-def _frame_metrics(name: str, frame: Float, uncentred: Float, spectrum: Spectrum) -> dict[str, float]:
-    angles = geometry.angles(frame)
-    distances = geometry.gram_distances(frame)
-    of = distances.of if uncentred is frame else metrics.of_distance(uncentred)
+def _frame_metrics(name: str, pairs: PairSweep, spectrum: Spectrum) -> dict[str, float]:
     return {
-        f"nc2_equinorm_{name}": metrics.equinorm(frame),
-        f"nc2_equiangularity_{name}": angles.spread,
-        f"nc2_max_angle_{name}": angles.excess,
-        f"nc2_etf_{name}": distances.etf,
-        f"nc2_of_{name}": of,
+        f"nc2_equinorm_{name}": metrics.equinorm(pairs.frame.rows),
+        f"nc2_equiangularity_{name}": pairs.equiangularity,
+        f"nc2_max_angle_{name}": pairs.max_angle,
+        f"nc2_etf_{name}": pairs.etf_distance,
+        f"nc2_of_{name}": pairs.of_distance,
         f"{name}_condition_number": spectrum.condition_number,
         f"{name}_stable_rank": spectrum.stable_rank,
         f"{name}_effective_rank": spectrum.effective_rank,

@@ -28,17 +28,22 @@ class TargetDistance:
 
     def add_diagonal(self, entries: Float) -> None:
         """Add entries of the diagonal."""
-        self._add(entries, self.diagonal, 1.0)
+        self._add(entries, self.diagonal)
 
-    def add_off_diagonal(self, entries: Float, times: float = 1.0) -> None:
-        """Add other entries, each standing for `times` equal ones."""
-        self._add(entries, self.off_diagonal, times)
+    def add_off_diagonal(self, entries: Float) -> None:
+        """Add other entries."""
+        self._add(entries, self.off_diagonal)
 
-    def _add(self, entries: Float, target: float, times: float) -> None:
+    def add_pairs(self, errors: float, squares: float) -> None:
+        """Add all other entries of a symmetric matrix, given the sums of E and E^2 over those above the diagonal."""
+        self.product += 2.0 * self.off_diagonal * errors
+        self.squares += 2.0 * squares
+
+    def _add(self, entries: Float, target: float) -> None:
         errors = entries / self.trial_norm
         errors -= target
-        self.product += times * target * float(np.sum(errors))
-        self.squares += times * float(np.sum(np.square(errors, out=errors)))
+        self.product += target * float(np.sum(errors))
+        self.squares += float(np.sum(np.square(errors, out=errors)))
 
     @property
     def norm_ratio(self) -> float:

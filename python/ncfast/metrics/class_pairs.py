@@ -11,7 +11,7 @@ from .._choices import as_count
 from ..statistics import ClassStatistics
 from ._checks import unit_power, warn_degenerate
 from ._points import distance_bands, upper_mask
-from .variability import centred_means, require_two_classes
+from .variability import centred_means, class_sweep, require_two_classes
 
 Float = NDArray[np.float64]
 Int = NDArray[np.int64]
@@ -35,15 +35,12 @@ def cdnv_per_class(stats: ClassStatistics) -> Float:
     ----------
     Galanti, Gyorgy, Hutter, "On the role of neural collapse in transfer learning", ICLR 2022.
     """
-    totals = np.zeros(int(stats.present.sum()))
-    for first, band in _pair_bands(stats):
-        height = band.shape[0]
-        totals[first : first + height] += band.sum(axis=1)
-        totals[first:] += band.sum(axis=0)
-    if np.isinf(totals).any():
+    require_two_classes(stats)
+    ratios = class_sweep(stats).cdnv_per_class
+    if np.isinf(ratios).any():
         warn_degenerate("two class means coincide: their CDNV is infinite")
     values = np.full(stats.num_classes, np.nan)
-    values[stats.present] = totals / (totals.size - 1)
+    values[stats.present] = ratios
     return values
 
 
@@ -70,7 +67,13 @@ def worst_pairs(stats: ClassStatistics, count: int) -> tuple[Int, Float]:
     """
     wanted = as_count("count", count, 1)
     pairs, values = np.empty((0, 2), dtype=np.int64), np.empty(0)
-    for first, band in _pair_bands(stats):
+    require_two_classes(stats)
+    # The classes of the wanted pairs are among those that have the largest ratios of their own: every class can
+    # share its largest with one other.
+    largest = class_sweep(stats).largest_ratios
+    last = max(largest.size - 2 * wanted, 0)
+    candidates = np.flatnonzero(largest >= np.partition(largest, last)[last])
+    for first, band in _pair_bands(stats, candidates):
         height, width = band.shape
         flat = np.where(upper_mask(height, width), band, -1.0).reshape(-1)
         best = _largest(flat, wanted)
@@ -82,7 +85,7 @@ def worst_pairs(stats: ClassStatistics, count: int) -> tuple[Int, Float]:
         pairs, values = pairs[kept], values[kept]
     if np.isinf(values).any():
         warn_degenerate("two class means coincide: their CDNV is infinite")
-    return np.flatnonzero(stats.present)[pairs], values
+    return np.flatnonzero(stats.present)[candidates[pairs]], values
 
 
 def _largest(values: Float, count: int) -> Int:
@@ -98,9 +101,8 @@ def _largest(values: Float, count: int) -> Int:
     return order
 
 
-def _pair_bands(stats: ClassStatistics) -> Iterator[tuple[int, Float]]:
-    """Yield ``(first, CDNV of pairs)`` over upper bands of the classes with samples; 0 where k >= l."""
-    require_two_classes(stats)
+def _pair_bands(stats: ClassStatistics, chosen: Int) -> Iterator[tuple[int, Float]]:
+    """Yield ``(first, CDNV of pairs)`` over upper bands of chosen classes with samples; 0 where k >= l."""
     variances = stats.squared_deviations[stats.present] / stats.counts[stats.present]
     centred = centred_means(stats)
     scale = unit_power(float(np.abs(centred).max()))

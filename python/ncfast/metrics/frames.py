@@ -8,8 +8,9 @@ from numpy.typing import ArrayLike, NDArray
 from .. import _core
 from .._choices import as_count
 from ._checks import as_frame, unit_power, warn_degenerate
-from ._pairs import frobenius, upper_bands
-from ._points import unit_rows, upper_mask
+from ._pairs import frobenius
+from ._points import unit_rows
+from .geometry import sweep_of
 
 Float = NDArray[np.float64]
 
@@ -31,13 +32,7 @@ def coherence(vectors: ArrayLike) -> float:
     ----------
     Welch, "Lower bounds on the maximum cross correlation of signals", IEEE Trans. Inf. Theory 1974.
     """
-    unit = unit_rows(as_frame(vectors))
-    if unit is None:
-        return np.nan
-    largest = 0.0
-    for _, band in upper_bands(unit):
-        largest = max(largest, float(np.max(np.abs(band), initial=0.0, where=upper_mask(*band.shape))))
-    return min(largest, 1.0)
+    return sweep_of(vectors).coherence
 
 
 def welch_ratio(vectors: ArrayLike) -> float:
@@ -95,11 +90,7 @@ def frame_potential(vectors: ArrayLike) -> float:
     k, d = unit.shape
     if d <= k:
         return frobenius(_core.gram(np.ascontiguousarray(unit.T))) ** 2
-    total = 0.0
-    for _, band in upper_bands(unit):
-        total += 2.0 * float(np.sum(band**2, where=upper_mask(*band.shape)))
-        total += float(np.sum(np.diagonal(band) ** 2))
-    return total
+    return k + 2.0 * sweep_of(unit).squared_cosines
 
 
 def tightness(vectors: ArrayLike, dimension: int | None = None) -> float:

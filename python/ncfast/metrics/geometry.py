@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ._checks import as_frame, unit_power, warn_degenerate
-from ._pairs import pairs_above, upper_bands
-from ._targets import etf_target, of_target
+from ._sweep import PairSweep, scaled_frame, sweep
 
 Float = NDArray[np.float64]
 
@@ -26,8 +23,8 @@ def equinorm(vectors: ArrayLike) -> float:
     ----------
     Papyan, Han, Donoho, PNAS 2020.
     """
-    frame = _scaled(as_frame(vectors))
-    norms = np.linalg.norm(frame, axis=1)
+    frame = as_frame(vectors)
+    norms = np.linalg.norm(frame * unit_power(float(np.abs(frame).max())), axis=1)
     if norms.max() == 0:
         warn_degenerate("all vectors of the frame are zero: the spread of their norms is undefined")
         return np.nan
@@ -46,7 +43,7 @@ def equiangularity(vectors: ArrayLike) -> float:
     ----------
     Papyan, Han, Donoho, PNAS 2020.
     """
-    return angles(as_frame(vectors)).spread
+    return sweep_of(vectors).equiangularity
 
 
 def max_angle(vectors: ArrayLike) -> float:
@@ -61,7 +58,7 @@ def max_angle(vectors: ArrayLike) -> float:
     ----------
     Papyan, Han, Donoho, PNAS 2020.
     """
-    return angles(as_frame(vectors)).excess
+    return sweep_of(vectors).max_angle
 
 
 def etf_distance(vectors: ArrayLike) -> float:
@@ -78,7 +75,7 @@ def etf_distance(vectors: ArrayLike) -> float:
     ----------
     Zhu et al., "A geometric analysis of neural collapse with unconstrained features", NeurIPS 2021.
     """
-    return gram_distances(as_frame(vectors)).etf
+    return sweep_of(vectors).etf_distance
 
 
 def of_distance(vectors: ArrayLike) -> float:
@@ -96,78 +93,9 @@ def of_distance(vectors: ArrayLike) -> float:
     ----------
     Tirer, Bruna, "Extended unconstrained features model for exploring deep neural collapse", ICML 2022.
     """
-    return gram_distances(as_frame(vectors)).of
+    return sweep_of(vectors).of_distance
 
 
-@dataclass(frozen=True)
-class Angles:
-    """Standard deviation of the cosines of all pairs, and mean of ``|cos + 1/(K-1)|``."""
-
-    spread: float
-    excess: float
-
-
-def angles(frame: Float) -> Angles:
-    """Both from one sweep over the pairs."""
-    unit = _unit(frame)
-    if unit is None:
-        return Angles(np.nan, np.nan)
-    k: int = unit.shape[0]
-    count, mean, squares, excess = 0, 0.0, 0.0, 0.0
-    for _, band in upper_bands(unit):
-        cosines = pairs_above(band)
-        if cosines.size == 0:
-            continue
-        # Bands are merged about their own means, so that a spread far below the mean keeps its digits.
-        band_mean = float(cosines.mean())
-        excess += float(np.sum(np.abs(cosines + 1.0 / (k - 1))))
-        cosines -= band_mean
-        step = band_mean - mean
-        total = count + cosines.size
-        squares += float(cosines @ cosines) + step * step * count * cosines.size / total
-        mean += step * cosines.size / total
-        count = total
-    return Angles(float(np.sqrt(squares / count)), excess / count)
-
-
-@dataclass(frozen=True)
-class GramDistances:
-    """Distance of the normalised Gram matrix to that of a simplex ETF and of an orthogonal frame."""
-
-    etf: float
-    of: float
-
-
-def gram_distances(frame: Float) -> GramDistances:
-    """Both from one sweep over the Gram matrix."""
-    frame = _scaled(frame)
-    if not frame.any():
-        warn_degenerate("all vectors of the frame are zero: its distance to any frame is undefined")
-        return GramDistances(np.nan, np.nan)
-    k: int = frame.shape[0]
-    squares = np.einsum("kd,kd->k", frame, frame)
-    trace = float(squares.sum())
-    etf, of = etf_target(k, trace), of_target(k, trace)
-    for target in (etf, of):
-        target.add_diagonal(squares)
-    for _, band in upper_bands(frame):
-        products = pairs_above(band)
-        for target in (etf, of):
-            target.add_off_diagonal(products, times=2.0)
-    return GramDistances(etf.value, of.value)
-
-
-def _scaled(frame: Float) -> Float:
-    scaled: Float = frame * unit_power(float(np.abs(frame).max()))
-    return scaled
-
-
-def _unit(frame: Float) -> Float | None:
-    """Vectors at unit length; None, with a warning, when one is zero and has no angle."""
-    frame = _scaled(frame)
-    norms = np.linalg.norm(frame, axis=1)
-    if norms.min() == 0:
-        warn_degenerate(f"vector {int(np.argmin(norms))} of the frame is zero: its angles are undefined")
-        return None
-    unit: Float = frame / norms[:, None]
-    return unit
+def sweep_of(vectors: ArrayLike) -> PairSweep:
+    """Return one sweep over the pairs of a frame, for all of the above."""
+    return sweep(scaled_frame(as_frame(vectors)))

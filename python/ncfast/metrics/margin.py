@@ -7,8 +7,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import _core
 from ._checks import as_frame
-from ._pairs import upper_bands
-from ._points import unit_rows, upper_mask
+from ._points import unit_rows
+from ._sweep import scaled_frame, sweep
 
 Float = NDArray[np.float64]
 Int = NDArray[np.int64]
@@ -89,13 +89,8 @@ def _planes_of_others(unit: Float) -> tuple[Float, Float] | None:
 
 def _closest_cosines(unit: Float) -> Float:
     """Cosine of each vector with its nearest neighbour."""
-    closest = np.full(unit.shape[0], -1.0)
-    for first, band in upper_bands(unit):
-        pairs = np.where(upper_mask(*band.shape), band, -1.0)
-        rows = slice(first, first + band.shape[0])
-        closest[rows] = np.maximum(closest[rows], pairs.max(axis=1))
-        closest[first:] = np.maximum(closest[first:], pairs.max(axis=0))
-    return closest
+    found = sweep(scaled_frame(unit), variances=np.zeros(unit.shape[0]))
+    return 1.0 - 0.5 * found.squared_distance_to_nearest
 
 
 def _nearest_vertex(unit: Float, k: int) -> tuple[Int, Float]:

@@ -2,34 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from ._checks import as_frame, warn_degenerate
-from ._points import distance_bands, unit_rows, upper_mask
+from ._checks import as_frame
+from ._sweep import scaled_frame, sweep
 
-Float = NDArray[np.float64]
 _KERNELS = ("log", "distance", "riesz", "rbf")
-
-
-@dataclass
-class _Moments:
-    """Mean and squared deviations of values that come in parts, merged about the mean of each part."""
-
-    count: int = 0
-    mean: float = 0.0
-    squares: float = 0.0
-
-    def add(self, values: Float) -> None:
-        if values.size == 0:
-            return
-        part = float(values.mean())
-        step, total = part - self.mean, self.count + values.size
-        self.squares += float(np.sum((values - part) ** 2)) + step * step * self.count * values.size / total
-        self.mean += step * values.size / total
-        self.count = total
 
 
 def hyperspherical_uniformity(
@@ -68,24 +47,8 @@ def hyperspherical_uniformity(
         raise ValueError(f"power is {power}; wanted a finite number other than 0")
     if kernel == "rbf" and not (np.isfinite(scale) and scale > 0):
         raise ValueError(f"scale is {scale}; wanted a positive number")
-    unit = unit_rows(as_frame(vectors))
-    if unit is None:
+    frame = scaled_frame(as_frame(vectors))
+    if not frame.has_directions():
         return np.nan, np.nan
-    moments = _Moments()
-    for _, band in distance_bands(unit):
-        squared = np.maximum(band[upper_mask(*band.shape)], 0.0)
-        if not squared.all() and (kernel == "log" or (kernel == "riesz" and power > 0)):
-            warn_degenerate(f"two directions of the frame coincide: the {kernel} kernel is infinite")
-            return np.inf, np.nan
-        moments.add(_evaluate(squared, kernel, power, scale))
-    return moments.mean, moments.squares / moments.count
-
-
-def _evaluate(squared: Float, kernel: str, power: float, scale: float) -> Float:
-    if kernel == "log":
-        return np.asarray(-0.5 * np.log(squared))
-    if kernel == "distance":
-        return np.sqrt(squared)
-    if kernel == "riesz":
-        return np.asarray(np.sign(power) * squared ** (-0.5 * power))
-    return np.exp(-scale * squared)
+    parameter = {"riesz": power, "rbf": scale}.get(kernel, 0.0)
+    return sweep(frame, kernel=kernel, parameter=parameter).kernel_moments

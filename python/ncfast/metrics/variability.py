@@ -11,8 +11,8 @@ from .. import _core
 from .._choices import as_choice
 from ..statistics import ClassStatistics
 from ._checks import unit_power, warn_degenerate
-from ._pairs import pairs_above, upper_bands
 from ._svd import thin_svd
+from ._sweep import PairSweep, scaled_frame, sweep
 
 Float = NDArray[np.float64]
 _LEAST_MEAN = 2.0**-490
@@ -199,31 +199,10 @@ def cdnv(stats: ClassStatistics) -> float:
     Galanti, Gyorgy, Hutter, "On the role of neural collapse in transfer learning", ICLR 2022.
     """
     require_two_classes(stats)
+    return class_sweep(stats).cdnv
+
+
+def class_sweep(stats: ClassStatistics) -> PairSweep:
+    """Return a sweep over the centred class means and their variances."""
     variances = stats.squared_deviations[stats.present] / stats.counts[stats.present]
-    centred = centred_means(stats)
-    scale = unit_power(float(np.abs(centred).max()))
-    centred = centred * scale
-    norms = np.einsum("kd,kd->k", centred, centred)
-    total = 0.0
-    for first, products in upper_bands(centred):
-        rows = slice(first, first + products.shape[0])
-        distances = _squared_distances(centred, norms, first, products)
-        spreads = pairs_above(variances[rows, None] + variances[None, first:])
-        if (distances == 0).any():
-            warn_degenerate("two class means coincide: CDNV is infinite")
-            return np.inf
-        total += float(np.sum(spreads / distances))
-    pairs = variances.size * (variances.size - 1) / 2
-    return total * scale * scale / (2 * pairs)
-
-
-def _squared_distances(centred: Float, norms: Float, first: int, products: Float) -> Float:
-    """Squared distances of the pairs k < l of an upper band; close pairs from their difference."""
-    sums = norms[first : first + products.shape[0], None] + norms[None, first:]
-    distances = sums - 2.0 * products
-    above = np.triu(np.ones(products.shape, dtype=bool), 1)
-    close_rows, close_cols = np.nonzero(above & (distances < 1e-4 * sums))
-    for i, j in zip(close_rows, close_cols, strict=True):
-        difference = centred[first + i] - centred[first + j]
-        distances[i, j] = difference @ difference
-    return pairs_above(distances)
+    return sweep(scaled_frame(centred_means(stats)), variances=variances)

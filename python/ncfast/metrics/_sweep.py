@@ -1,0 +1,210 @@
+"""One sweep over all pairs of a frame serves every metric that compares its vectors two by two."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import _core
+from ._checks import unit_power, warn_degenerate
+from ._targets import etf_target, of_target
+
+Float = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class ScaledFrame:
+    """A (K, d) frame times the power of two `scale`, and its rows as lengths times unit vectors.
+
+    A zero row keeps a zero unit vector.
+    """
+
+    rows: Float
+    units: Float
+    lengths: Float
+    scale: float
+
+    @property
+    def squares(self) -> Float:
+        """Squared lengths, shape (K,)."""
+        return self.lengths**2
+
+    def has_directions(self) -> bool:
+        """Whether all rows have one; warns if not."""
+        shortest = int(np.argmin(self.lengths))
+        if self.lengths[shortest] > 0:
+            return True
+        warn_degenerate(f"vector {shortest} of the frame is zero: it has no direction, and angles are undefined")
+        return False
+
+
+def scaled_frame(frame: Float) -> ScaledFrame:
+    """Bring a frame to a scale where its squares are in range."""
+    scale = unit_power(float(np.abs(frame).max()))
+    rows = np.ascontiguousarray(frame * scale)
+    # Each row by a power of two of its own: its squares stay in range however short it is among the others.
+    _, exponents = np.frexp(np.maximum(rows.max(axis=1), -rows.min(axis=1)))
+    units = np.ldexp(rows, -exponents[:, None])
+    norms = np.sqrt(np.einsum("kd,kd->k", units, units))
+    units /= np.where(norms > 0, norms, 1.0)[:, None]
+    return ScaledFrame(rows, units, np.ldexp(norms, exponents), scale)
+
+
+@dataclass(frozen=True)
+class Rivals:
+    """Affine scores ``slopes_k <v_k, x> + levels_k``, right up to ``slacks_k ||x||``; in units of the scaled frame."""
+
+    slopes: Float
+    levels: Float
+    slacks: Float
+
+
+@dataclass(frozen=True)
+class PairSweep:
+    """What a sweep over the pairs of a frame found; entries of `found` are those of the kernel."""
+
+    frame: ScaledFrame
+    found: dict[str, Any]
+    uncentred_squares: Float | None
+
+    @property
+    def pairs(self) -> float:
+        """How many pairs there are."""
+        k = self.frame.lengths.size
+        return k * (k - 1) / 2
+
+    @property
+    def equiangularity(self) -> float:
+        """Standard deviation of the cosines; nan, with a warning, if a vector is zero."""
+        if not self.frame.has_directions():
+            return np.nan
+        return float(np.sqrt(self.found["cosines"]["squares"] / self.pairs))
+
+    @property
+    def max_angle(self) -> float:
+        """Mean of ``|cos + 1/(K-1)|``; nan, with a warning, if a vector is zero."""
+        if not self.frame.has_directions():
+            return np.nan
+        return float(self.found["cosine_excess"] / self.pairs)
+
+    @property
+    def coherence(self) -> float:
+        """Largest ``|cos|``; nan, with a warning, if a vector is zero."""
+        if not self.frame.has_directions():
+            return np.nan
+        return float(min(self.found["coherence"], 1.0))
+
+    @property
+    def squared_cosines(self) -> float:
+        """Sum of ``cos^2`` over the pairs of vectors that are not zero."""
+        cosines = self.found["cosines"]
+        return float(cosines["squares"] + cosines["count"] * cosines["mean"] ** 2)
+
+    @property
+    def etf_distance(self) -> float:
+        """Distance of the normalised Gram matrix to that of a simplex ETF; nan, with a warning, if it is zero."""
+        if not self.frame.squares.any():
+            warn_degenerate("all vectors of the frame are zero: its distance to any frame is undefined")
+            return np.nan
+        target = etf_target(self.frame.lengths.size, float(self.frame.squares.sum()))
+        target.add_diagonal(self.frame.squares)
+        target.add_pairs(self.found["etf_errors"], self.found["etf_error_squares"])
+        return target.value
+
+    @property
+    def of_distance(self) -> float:
+        """Distance of the normalised Gram matrix, uncentred if asked so, to that of an orthogonal frame."""
+        squares = self.frame.squares if self.uncentred_squares is None else self.uncentred_squares
+        if not squares.any():
+            warn_degenerate("all vectors of the frame are zero: its distance to any frame is undefined")
+            return np.nan
+        target = of_target(self.frame.lengths.size, float(squares.sum()))
+        target.add_diagonal(squares)
+        target.add_pairs(0.0, self.found["shifted_squares"] / target.trial_norm**2)
+        return target.value
+
+    @property
+    def kernel_moments(self) -> tuple[float, float]:
+        """Mean and variance of the kernel; infinite and nan, with a warning, where it is infinite for some pair."""
+        if self.found["same_direction"]:
+            warn_degenerate("two directions of the frame coincide: the kernel of their distance is infinite")
+            return np.inf, np.nan
+        moments = self.found["kernel"]
+        return float(moments["mean"]), float(moments["squares"] / moments["count"])
+
+    @property
+    def cdnv(self) -> float:
+        """Mean of the ratios; infinite, with a warning, when two vectors coincide."""
+        if self.found["coincident"]:
+            warn_degenerate("two class means coincide: CDNV is infinite")
+        return float(self.found["ratios"] / self.pairs) * self.frame.scale**2
+
+    @property
+    def largest_ratios(self) -> Float:
+        """Largest of the ratios of each class, shape (K,)."""
+        ratios: Float = self.found["worst"]
+        return ratios * self.frame.scale**2
+
+    @property
+    def squared_distance_to_nearest(self) -> Float:
+        """Of each vector to the nearest other, shape (K,), at the scale of the frame as it was given."""
+        nearest: Float = self.found["nearest"]
+        return nearest / self.frame.scale**2
+
+    @property
+    def cdnv_per_class(self) -> Float:
+        """Mean of the ratios of each class with all others, shape (K,)."""
+        ratios: Float = self.found["class_ratios"]
+        return ratios / (ratios.size - 1) * self.frame.scale**2
+
+
+def sweep(
+    frame: ScaledFrame,
+    *,
+    uncentred: Float | None = None,
+    variances: Float | None = None,
+    kernel: str = "none",
+    parameter: float = 0.0,
+    rivals: Rivals | None = None,
+    dtype: type[np.floating[Any]] = np.float64,
+) -> PairSweep:
+    """Go over all pairs once.
+
+    Parameters
+    ----------
+    frame
+        Its products are in `dtype`, everything else in float64.
+    uncentred
+        Vectors (K, d) that `frame`, before its scaling, was centred from: then `of_distance` is theirs.
+    variances
+        One per vector, shape (K,): asks for distances and CDNV.
+    kernel, parameter
+        Of the distance of unit vectors: "none", "log", "distance", "riesz" (power), "rbf" (scale).
+    rivals
+        Asks for the strongest rival score of each vector.
+    """
+    squares, shifts = None, None
+    if uncentred is not None:
+        vectors = uncentred * frame.scale
+        common = vectors[0] - frame.rows[0]
+        squares = np.einsum("kd,kd->k", vectors, vectors)
+        shifts = frame.rows @ common + 0.5 * float(common @ common)
+    trial = etf_target(frame.lengths.size, float(frame.squares.sum()))
+    found = _core.pairs(
+        units=np.ascontiguousarray(frame.units, dtype=dtype),
+        frame=frame.rows,
+        lengths=frame.lengths,
+        shifts=shifts,
+        etf_norm=trial.trial_norm or 1.0,
+        etf_entry=trial.off_diagonal,
+        variances=variances,
+        kernel=kernel,
+        parameter=parameter,
+        slopes=None if rivals is None else rivals.slopes,
+        levels=None if rivals is None else rivals.levels,
+        slacks=None if rivals is None else rivals.slacks,
+    )
+    return PairSweep(frame, found, squares)
