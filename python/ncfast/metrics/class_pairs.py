@@ -106,8 +106,8 @@ def _pair_bands(stats: ClassStatistics, chosen: Int) -> Iterator[tuple[int, Floa
     variances = stats.squared_deviations[stats.present] / stats.counts[stats.present]
     centred = centred_means(stats)
     scale = unit_power(float(np.abs(centred).max()))
-    variances = variances * scale * scale
-    for first, squared in distance_bands(centred * scale):
+    variances = variances[chosen] * scale * scale
+    for first, squared in distance_bands(np.ascontiguousarray(centred[chosen]) * scale):
         height, width = squared.shape
         above = upper_mask(height, width)
         values = np.zeros(squared.shape)
