@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Iterable
 
 _CHOICES = {
+    "conventions": ("ncfast", "papyan", "zhu", "rhubarbwu"),
     "method": ("auto", "projection", "scatter"),
     "nonfinite": ("raise", "skip"),
     "precision": ("feature", "double"),
@@ -26,6 +28,15 @@ def as_choice(argument: str, value: str) -> str:
     return value
 
 
+def as_scatter(value: object) -> bool | str:
+    """Return which scatter to collect: True, False or "class"."""
+    if value in (True, False):
+        return bool(value)
+    if value != "class":
+        raise ValueError(f"scatter is {value!r}; wanted True, False or 'class'")
+    return "class"
+
+
 def as_count(argument: str, value: object, least: int, why: str = "") -> int:
     """Return `value` if it is an integer of at least `least`.
 
@@ -41,3 +52,10 @@ def as_count(argument: str, value: object, least: int, why: str = "") -> int:
     if count < least:
         raise ValueError(f"{argument} is {count}; wanted at least {least}{why}")
     return count
+
+
+def nearest_names(name: str, names: Iterable[str]) -> str:
+    """List, for an error, those of `names` that look most like `name`."""
+    import difflib
+
+    return ", ".join(map(repr, difflib.get_close_matches(name, list(names), n=3, cutoff=0.0)))

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from .._features import Features
 from .._labels import as_labels, as_num_classes, class_indices
+from ..statistics import ClassStatistics
 from ._checks import unit_power, warn_degenerate
 from ._samples import finite_rows, read_samples
 
@@ -44,18 +45,60 @@ def class_numerical_rank(features: object, labels: object, num_classes: int, *, 
     source = read_samples(features)
     k = as_num_classes(num_classes)
     classes = class_indices(as_labels(labels, source.rows), k)
+    return ranks_of(source, classes, k, centred=centred)
+
+
+def ranks_of(source: Features, classes: NDArray[np.int64], num_classes: int, *, centred: bool = True) -> Float:
+    """`class_numerical_rank` of checked features; rows of a negative class are left out."""
     order = np.argsort(classes, kind="stable")
-    ends = np.cumsum(np.bincount(classes, minlength=k))
-    ranks = np.full(k, np.nan)
-    flat: list[int] = []
-    for label, (start, stop) in enumerate(zip(np.concatenate([[0], ends[:-1]]), ends, strict=True)):
-        if start < stop:
-            ranks[label] = _rank_of(source, order[start:stop], centred=centred)
-            if np.isnan(ranks[label]):
-                flat.append(label)
-    if flat:
-        warn_degenerate(f"class {flat[0]} has no spread ({len(flat)} such): its numerical rank is undefined")
+    ends = np.searchsorted(classes, np.arange(num_classes), side="right", sorter=order)
+    starts = np.searchsorted(classes, np.arange(num_classes), side="left", sorter=order)
+    ranks = np.full(num_classes, np.nan)
+    for label in np.flatnonzero(starts < ends):
+        ranks[label] = _rank_of(source, order[starts[label] : ends[label]], centred=centred)
+    flat = np.flatnonzero((starts < ends) & np.isnan(ranks))
+    if flat.size:
+        warn_degenerate(_flat(flat))
     return ranks
+
+
+def class_numerical_rank_statistics(stats: ClassStatistics) -> Float:
+    """`class_numerical_rank`, centred, from class statistics.
+
+    Parameters
+    ----------
+    stats : ClassStatistics
+        With scatters by class, ``Accumulator(..., scatter="class")``. The index sums square roots of
+        eigenvalues: collect float32 features with ``precision="double"`` where small ones matter.
+
+    Returns
+    -------
+    ndarray of float64, shape (K,)
+        As in `class_numerical_rank`.
+
+    Raises
+    ------
+    ValueError
+        Without scatters by class.
+    """
+    ranks = np.full(stats.num_classes, np.nan)
+    for k in np.flatnonzero(stats.present):
+        scatter = stats.class_scatter(int(k))
+        scatter *= unit_power(float(np.abs(scatter).max()))
+        # No more eigenvalues than the rows allow: the rest is rounding.
+        freedom = min(stats.num_features, int(stats.rows[k]) - 1)
+        values = np.sqrt(np.maximum(np.linalg.eigvalsh(scatter)[::-1][:freedom], 0.0))
+        squares = float(np.sum(values**2))
+        if squares > 0:
+            ranks[k] = float(np.sum(values)) ** 2 / squares
+    flat = np.flatnonzero(stats.present & np.isnan(ranks))
+    if flat.size:
+        warn_degenerate(_flat(flat))
+    return ranks
+
+
+def _flat(classes: NDArray[np.int64]) -> str:
+    return f"class {classes[0]} has no spread ({classes.size} such): its numerical rank is undefined"
 
 
 def _rank_of(source: Features, rows: NDArray[np.int64], *, centred: bool) -> float:
