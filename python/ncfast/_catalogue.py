@@ -55,8 +55,8 @@ def _recipes() -> tuple[Recipe, ...]:
         Recipe(
             ("nc1_svd_ratio",), "nc1", lambda s: [s.nc1_svd_ratio()], scatter, applies=lambda s: s.has_pooled_weights
         ),
-        Recipe(("cdnv",), "nc1", lambda s: [s.cdnv], standard=True),
-        Recipe(("cdnv_worst_class",), "nc1", lambda s: [float(np.nanmax(s.cdnv_per_class))]),
+        Recipe(("cdnv",), "nc1", lambda s: [s.cdnv_of(s.variances)], standard=True),
+        Recipe(("cdnv_worst_class",), "nc1", lambda s: [float(s.cdnv_per_class.max())]),
         Recipe(("cdnv_worst_pair",), "nc1", lambda s: [float(metrics.worst_pairs(s.stats, 1)[1][0])]),
         Recipe(
             ("vci",),

@@ -42,5 +42,5 @@ def findings(
         floors=floors,
         at_floor=at_floor(values, floors),
         errors=standard_errors(subject, values) if errors else {},
-        uncollapsed=uncollapsed_classes(stats, subject.known_cdnv_per_class, misses),
+        uncollapsed=uncollapsed_classes(subject, values, misses),
     )

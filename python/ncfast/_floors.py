@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from . import metrics
 from ._summary import Subject
 from .metrics._within import sample_shares
 from .statistics import ClassStatistics
@@ -34,12 +33,10 @@ def noise_floors(subject: Subject, values: dict[str, float]) -> dict[str, float]
     ``(mu_kj^2 + v_k/d)^(1/2)``. Deviations from the class's own mean keep ``1 - 1/n_k`` of it. The floor of a metric
     is its value with that in place of the spread, S_B as measured:
 
-    - ``nc1_trace_ratio``, and ``nc1_pinv`` as ``sum_r (sum_j E_j b_jr^2) / lambda_r / K`` with E pooled over the
-      classes, directions b_r and eigenvalues lambda_r of S_B: exact.
-    - ``cdnv``: exact where the classes are alike; elsewhere the distances of each class are inferred from its own
-      spread and CDNV.
-    - ``nc1_svd_ratio``: the r largest of E, raised by ``(1 + (d/(N-K))^(1/2))^2``, by which the leading eigenvalues
-      of N-K random samples exceed those of their distribution; at most the trace.
+    - ``nc1_trace_ratio`` and ``cdnv``, and ``nc1_pinv`` as ``sum_r (sum_j E_j b_jr^2) / lambda_r / K`` with E pooled
+      over the classes, directions b_r and eigenvalues lambda_r of S_B: exact.
+    - ``nc1_svd_ratio``: the r largest of E, raised by ``(1 + (d'/(N-K))^(1/2))^2``, by which the leading eigenvalues
+      of N-K random samples exceed those of their distribution, d' its trace over the mean of the r; at most the trace.
     - ``vci``: with E for S_W, lowered by ``(N-K-d+r)/(N-K)``, by which the inverse of a sample covariance is too
       large.
 
@@ -109,16 +106,7 @@ def _trace_ratio(subject: Subject, rounding: Rounding) -> float:
 
 
 def _cdnv(subject: Subject, rounding: Rounding) -> float:
-    stats, present = subject.stats, subject.stats.present
-    variances = stats.squared_deviations[present] / stats.counts[present]
-    if not variances.any():  # nothing to infer distances from
-        squares = rounding.by_class * stats.counts
-        means = np.nan_to_num(stats.means)
-        return metrics.cdnv(
-            replace(stats, pivots=means, sums=np.zeros_like(means), square_sums=squares, pooled=None, class_pooled=None)
-        )
-    shares = rounding.by_class[present] / (variances + variances.mean())
-    return float(2.0 * np.mean(shares * subject.cdnv_per_class[present]))
+    return subject.cdnv_of(rounding.by_class[subject.stats.present])
 
 
 def _pinv(subject: Subject, rounding: Rounding) -> float:
@@ -130,8 +118,9 @@ def _pinv(subject: Subject, rounding: Rounding) -> float:
 def _svd_ratio(subject: Subject, rounding: Rounding) -> float:
     between = subject.between
     shares = np.sort((np.sqrt(rounding.by_feature) / between.values[0]) ** 2)[::-1]
-    leading = float(shares[: between.values.size].sum()) * (1.0 + np.sqrt(subject.d / _freedom(subject))) ** 2
-    return float(min(leading, shares.sum()) / np.sum((between.values / between.values[0]) ** 2))
+    top, total = shares[: between.values.size], shares.sum()
+    leading = top.sum() * (1.0 + np.sqrt(total / top.mean() / _freedom(subject))) ** 2
+    return float(min(leading, total) / np.sum((between.values / between.values[0]) ** 2))
 
 
 def _vci(subject: Subject, rounding: Rounding) -> float:

@@ -75,7 +75,7 @@ def _trace_ratio(subject: Subject) -> Float | None:
 
 
 def _cdnv(subject: Subject) -> Float:
-    sums = subject.cdnv_per_class[subject.stats.present] * (subject.k - 1)
+    sums = subject.cdnv_per_class * (subject.k - 1)
     pairs: Float = (sums.sum() / 2 - sums) / ((subject.k - 1) * (subject.k - 2) / 2)
     return pairs
 

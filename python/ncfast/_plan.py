@@ -9,6 +9,9 @@ from ._catalogue import NEEDED, RECIPES, expand
 _READING = 40.0
 """What reading a feature once more costs, in multiplications per value."""
 
+_CLASS_SCATTER_VALUES = 32 << 20
+"""Up to this many values, 256 MiB, a scatter by class is kept where it is of use."""
+
 _DECISIONS = {"nc4_disagreement", "ncc_accuracy"}
 _MARGINS = {"cosine_margin_mean", "cosine_margin_min"}
 _RANKS = {"class_rank_mean", "class_rank_max"}
@@ -22,8 +25,8 @@ class Plan:
     ----------
     keys, named : frozenset of str
         Metrics that are asked for, and those asked for by name.
-    scatter : bool
-        Whether the first pass collects the d * d scatter.
+    scatter : bool or "class"
+        Whether the first pass collects the d * d scatter, or one for each class.
     projection : bool
         Whether the second pass projects deviations for ``nc1_pinv``.
     steps : tuple of str
@@ -32,7 +35,7 @@ class Plan:
 
     keys: frozenset[str]
     named: frozenset[str]
-    scatter: bool = False
+    scatter: bool | str = False
     projection: bool = False
     steps: tuple[str, ...] = ()
 
@@ -70,9 +73,12 @@ def plan_features(
     """Plan a measurement of features: `available` is what there is besides them."""
     keys, named = expand(metrics, available | {"features", "scatter"})
     users = [key for key in NEEDED if key in keys and "scatter" in NEEDED[key] and key != "nc1_pinv"]
-    if errors and "nc1_pinv" in keys and weighting != "class":
+    scatter: bool | str = bool(users)
+    if errors and "nc1_pinv" in keys:
         users.append("the error of nc1_pinv")
-    plan = Plan(keys, named, scatter=bool(users))
+        # Scatters by class make it exact; they cost memory alone.
+        scatter = "class" if num_classes * num_features**2 <= _CLASS_SCATTER_VALUES else weighting != "class"
+    plan = Plan(keys, named, scatter=scatter)
     steps = []
     if "nc1_pinv" in keys:
         cheaper = plan.scatter or _scatter_is_cheaper(num_classes, num_features, plan.second_pass)

@@ -16,6 +16,7 @@ from ._conventions import Conventions
 from .metrics import geometry
 from .metrics._checks import unit_power, warn_degenerate
 from .metrics._svd import thin_svd
+from .metrics._within import pooled_by, sample_shares
 from .metrics.spectrum import Spectrum, spectrum_of, tightness_of
 from .metrics.variability import (
     BetweenClass,
@@ -24,7 +25,6 @@ from .metrics.variability import (
     global_mean,
     nc1_of_scatter,
     rounding_of_means,
-    within_class_weights,
 )
 from .statistics import ClassStatistics
 
@@ -177,20 +177,32 @@ class Subject:
         return tightness_of(self.spectrum(name).singular_values, min(self.k - 1, self.d))
 
     @cached_property
+    def variances(self) -> Float:
+        """Mean squared deviation of each class, shape (k,)."""
+        variances: Float = self.stats.squared_deviations[self.stats.present] / self.counts
+        return variances
+
+    @cached_property
+    def inverse_squared_distances(self) -> Float:
+        """Mean over the other classes of ``1 / ||mu_k - mu_l||^2``, shape (k,).
+
+        It is the CDNV of each class if all variances are 1. One sweep over the pairs, and whatever is linear in the
+        variances follows from it.
+        """
+        scale = unit_power(float(np.abs(self.centred).max()))
+        ones = np.ones(self.k)
+        unit = ClassStatistics(ones.astype(np.int64), self.centred * scale, np.zeros_like(self.centred), ones)
+        return metrics.cdnv_per_class(unit) * scale * scale
+
+    def cdnv_of(self, variances: Float) -> float:
+        """CDNV if the classes had these variances."""
+        inverse = self.inverse_squared_distances
+        return float(np.mean(variances * inverse)) if np.isfinite(inverse).all() else np.inf
+
+    @cached_property
     def cdnv_per_class(self) -> Float:
-        """CDNV of each class, shape (K,)."""
-        return metrics.cdnv_per_class(self.stats)
-
-    @property
-    def known_cdnv_per_class(self) -> Float | None:
-        """CDNV of each class, if it was asked for."""
-        found: Float | None = self.__dict__.get("cdnv_per_class")
-        return found
-
-    @property
-    def cdnv(self) -> float:
-        """Its mean over classes, which is that over pairs."""
-        return float(self.cdnv_per_class[self.stats.present].mean())
+        """CDNV of each class, the mean over its pairs, shape (k,)."""
+        return metrics.cdnv_per_class(self.stats)[self.stats.present]
 
     def nc1_scaled(self, value: float) -> float:
         """NC1, given over K, in the conventions asked for."""
@@ -198,7 +210,9 @@ class Subject:
 
     def nc1_pinv(self) -> float:
         """NC1 from the scatter."""
-        return self.nc1_scaled(nc1_of_scatter(self.stats, self.between, self.weighting))
+        # What is pooled counts classes as it should: equal sample weights from here on.
+        pooled = pooled_by(self.stats, self.weighting)
+        return self.nc1_scaled(nc1_of_scatter(pooled, self.between, "papyan"))
 
     def nc1_svd_ratio(self) -> float:
         """NC1 by leading eigenvalues."""
@@ -208,9 +222,7 @@ class Subject:
 
     def nc1_trace_ratio(self) -> float:
         """NC1 by traces."""
-        if self.conventions.weighting != "zhu":
-            return metrics.nc1_trace_ratio(self.stats, weighting=self.weighting)
-        within = float(self.stats.squared_deviations @ within_class_weights(self.stats, "papyan"))
+        within = float(self.stats.squared_deviations @ sample_shares(self.stats, self.weighting))
         size = float(self.between.factor_values[0])
         if size == 0:
             warn_degenerate("the class means coincide (S_B = 0): NC1 is infinite, or undefined without any spread")
