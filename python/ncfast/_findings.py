@@ -25,7 +25,8 @@ def findings(
     `misses` is the share of samples of each class that are nearer to another class's mean.
     """
     stats = subject.stats
-    values = in_order({**statistic_metrics(subject, plan.keys - seen.keys(), plan.named), **seen})
+    found = {**statistic_metrics(subject, plan.keys - seen.keys(), plan.named), **seen}
+    values = in_order({key: value for key, value in found.items() if key in plan.keys})
     floors = noise_floors(subject, values)
     return Report(
         metrics=values,
