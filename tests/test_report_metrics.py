@@ -36,6 +36,7 @@ def further_frame_metrics(name, frame, uncentred, counts, rng):
     log, distance = cat.uniformity(frame, "log"), cat.uniformity(frame, "distance")
     rotation = orthonormal(max(k, d), rng)[:k]
     seli = imb.seli_frames(counts, rotation)[0 if name == "weights" else 1]
+    own = uncentred - uncentred.mean(axis=0) if name == "means" else frame
     gof = imb.gof_frames(counts, DECAYS["weight_decay"], DECAYS["feature_decay"], rotation)[name == "means"]
     values = {
         "tightness": cat.tightness(frame, min(k - 1, d)),
@@ -46,7 +47,7 @@ def further_frame_metrics(name, frame, uncentred, counts, rng):
         "distance_uniformity": distance[0],
         "distance_variance": distance[1],
         "code_margin": cat.softmax_code_margin(frame),
-        "seli": distance_of_grams(frame @ frame.T, seli @ seli.T),
+        "seli": distance_of_grams(own @ own.T, seli @ seli.T),
         "gof": distance_of_grams(uncentred @ uncentred.T, gof @ gof.T),
     }
     if k > d:
@@ -113,7 +114,6 @@ def test_all_values(shape, weighting, rng):
         features, labels, weights, bias, metrics="all", weighting=weighting, outliers=outliers, **DECAYS
     )
     want = everything(features, labels, weights, bias, outliers, rng, weighting)
-    # SELI frames belong to means that are centred at the mean of class means.
     assert set(report) == set(want)
     for key, value in want.items():
         assert_close(report[key], value, 1e-8, 1e-10, what=key)

@@ -137,7 +137,7 @@ def _frame_recipes(name: str, needs: frozenset[str]) -> tuple[Recipe, ...]:
             applies=lambda s: s.k <= s.d,
         ),
         recipe(
-            "seli", lambda s: [metrics.seli_distance(s.frame(name), s.counts, name)], applies=lambda s: s.is_imbalanced
+            "seli", lambda s: [s.seli_distance(name)], applies=lambda s: s.is_imbalanced
         ),
         recipe(
             "gof",

@@ -241,6 +241,11 @@ class Subject:
         products = np.einsum("kd,kd->k", self.weights, self.centred)
         return float(products.mean()), float(products.var(ddof=1))
 
+    def seli_distance(self, name: str) -> float:
+        """Distance of a frame to the SELI geometry of these counts, whose means are centred at their own mean."""
+        frame = self.weights if name == "weights" else centred_means(self.stats)
+        return metrics.seli_distance(frame, self.counts, name)
+
     def gof_distance(self, name: str) -> float:
         """Distance of a frame to the general orthogonal frame of these counts."""
         weight_decay, feature_decay = self.decays["weight_decay"], self.decays["feature_decay"]
