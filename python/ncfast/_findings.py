@@ -31,9 +31,10 @@ def findings(
     return Report(
         metrics=values,
         spectra={name: spectrum.singular_values for name, spectrum in subject.spectra.items()},
-        num_samples=stats.num_samples,
+        num_samples=stats.num_rows,
         num_features=stats.num_features,
         num_classes=stats.num_classes,
+        classes=tuple(stats.labels.tolist()) if stats.selected else None,
         missing_classes=stats.missing_classes,
         skipped_rows=skipped_rows,
         feature_dtype=stats.feature_dtype,

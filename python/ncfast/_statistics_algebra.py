@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from .statistics import ClassStatistics
 
 Float = NDArray[np.float64]
+NOT_GIVEN = np.empty(0, dtype=np.int64)
+"""In place of rows or labels: the default."""
 _SPLIT = (
     "the pooled scatter cannot be split by class; collect it with Accumulator(..., scatter='class'),"
     " or do without it (scatter=False)"
@@ -42,7 +44,7 @@ def merge(ours: ClassStatistics, theirs: ClassStatistics) -> ClassStatistics:
         square_sums=ours.square_sums + theirs.square_sums + np.einsum("kd,kd->k", shift, 2.0 * theirs.sums + n * shift),
         **_merged_scatters(ours, theirs, shift),
         feature_dtype=_merged_dtype(ours.feature_dtype, theirs.feature_dtype),
-        rows=ours.rows + theirs.rows if ours.weighted or theirs.weighted else None,  # type: ignore[arg-type]
+        rows=ours.rows + theirs.rows if ours.weighted or theirs.weighted else NOT_GIVEN,
         labels=ours.labels,
     )
 
@@ -107,7 +109,7 @@ def select(stats: ClassStatistics, classes: ArrayLike, *, scatter: bool) -> Clas
         pooled=pooled,
         feature_dtype=stats.feature_dtype,
         class_pooled=stats.class_pooled[at] if scatter and stats.class_pooled is not None else None,
-        rows=stats.rows[at] if stats.weighted else None,  # type: ignore[arg-type]
+        rows=stats.rows[at] if stats.weighted else NOT_GIVEN,
         labels=wanted,
     )
 

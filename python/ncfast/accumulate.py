@@ -15,7 +15,7 @@ from ._choices import as_choice, as_count, as_scatter
 from ._features import Block, Features, as_features
 from ._labels import as_labels, as_num_classes, class_indices
 from ._screen import OVERFLOW, screen
-from ._statistics_algebra import mirror
+from ._statistics_algebra import NOT_GIVEN, mirror
 from ._weights import Float, as_sample_weights, leave_out, require_range
 from .statistics import ClassStatistics
 
@@ -246,7 +246,7 @@ class Accumulator:
                 pooled=None if self._pooled is None else mirror(self._pooled),
                 feature_dtype=self._dtype,
                 class_pooled=None if by_class is None else np.stack([mirror(lower) for lower in by_class]),
-                rows=None if self._masses is None else self._counts.copy(),  # type: ignore[arg-type]
+                rows=NOT_GIVEN if self._masses is None else self._counts.copy(),
             )
 
 

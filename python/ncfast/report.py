@@ -41,6 +41,8 @@ class Report:
         Singular values of the centred class ``"means"`` and of the ``"weights"``.
     num_samples, num_features, num_classes : int
         N (with sample weights, their sum), d and K as declared; samples left out are not counted.
+    classes : tuple of int or None
+        Labels of the classes that were selected, in the order of the rows of the frames; None for all.
     missing_classes : tuple of int
         Classes without samples, left out of every metric.
     skipped_rows : int
@@ -60,16 +62,17 @@ class Report:
     errors : dict of str to float
         Jackknife standard errors over classes, if they were asked for.
     uncollapsed : tuple of int
-        Classes that have not collapsed: mean squared deviation over ten times that of the median class, or own
-        CDNV (mean over pairs with the others) above 0.1, or more than 1 % of own samples nearer to the mean of
-        another class; the last two as far as the report has ``cdnv`` and ``ncc_accuracy``.
+        Classes that have not collapsed: mean squared deviation v_k over ten times that of the median class; or mean
+        of ``v_k / ||mu_k - mu_l||^2`` over the other classes above 0.1; or more than 1 % of own samples nearer to
+        the mean of another class. The last two as far as the report has ``cdnv`` and ``ncc_accuracy``.
     """
 
     metrics: dict[str, float]
     spectra: dict[str, NDArray[np.float64]]
-    num_samples: float
+    num_samples: int
     num_features: int
     num_classes: int
+    classes: tuple[int, ...] | None = None
     missing_classes: tuple[int, ...] = ()
     skipped_rows: int = 0
     feature_dtype: str | None = None
@@ -124,6 +127,7 @@ class Report:
             "num_samples": self.num_samples,
             "num_features": self.num_features,
             "num_classes": self.num_classes,
+            "classes": None if self.classes is None else list(self.classes),
             "missing_classes": list(self.missing_classes),
             "skipped_rows": self.skipped_rows,
             "feature_dtype": self.feature_dtype,
@@ -205,6 +209,8 @@ class Report:
 
     def _remarks(self) -> list[str]:
         remarks = []
+        if self.classes is not None:
+            remarks.append(f"only samples of these classes count: {_some(self.classes)}")
         if self.uncollapsed:
             present = self.num_classes - len(self.missing_classes)
             remarks.append(

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _core, _statistics_algebra, _statistics_file
-from ._statistics_algebra import mirror
+from ._statistics_algebra import NOT_GIVEN, mirror
 
 Float = NDArray[np.float64]
 Int = NDArray[np.int64]
@@ -55,13 +55,13 @@ class ClassStatistics:
     pooled: Float | None = None
     feature_dtype: str | None = None
     class_pooled: Float | None = None
-    rows: Int = field(default=None)  # type: ignore[assignment]
-    labels: Int = field(default=None)  # type: ignore[assignment]
+    rows: Int = field(default_factory=lambda: NOT_GIVEN)
+    labels: Int = field(default_factory=lambda: NOT_GIVEN)
 
     def __post_init__(self) -> None:
-        if self.rows is None:
+        if self.rows.size == 0:
             object.__setattr__(self, "rows", self.counts)
-        if self.labels is None:
+        if self.labels.size == 0:
             object.__setattr__(self, "labels", np.arange(self.num_classes))
         if self.class_pooled is not None and self.pooled is None:
             object.__setattr__(self, "pooled", self.class_pooled.sum(axis=0))
@@ -95,6 +95,11 @@ class ClassStatistics:
     def weighted(self) -> bool:
         """Whether sample weights were given."""
         return self.rows is not self.counts
+
+    @property
+    def selected(self) -> bool:
+        """Whether `labels` are others than 0 to K-1."""
+        return bool((self.labels != np.arange(self.num_classes)).any())
 
     @property
     def present(self) -> NDArray[np.bool_]:

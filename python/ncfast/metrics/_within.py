@@ -14,8 +14,10 @@ Float = NDArray[np.float64]
 def sample_shares(stats: ClassStatistics, weighting: str) -> Float:
     """Return what a sample of weight 1 counts in S_W by class, shape (K,); 0 for classes without samples."""
     if weighting != "class":
-        return stats.present / float(stats.num_samples)
-    return np.divide(1.0 / stats.present.sum(), stats.counts, out=np.zeros(stats.num_classes), where=stats.present)
+        return np.where(stats.present, 1.0 / stats.num_samples, 0.0)
+    shares = np.zeros(stats.num_classes)
+    shares[stats.present] = 1.0 / stats.present.sum() / stats.counts[stats.present]
+    return shares
 
 
 def pooled_by(stats: ClassStatistics, weighting: str) -> ClassStatistics:
