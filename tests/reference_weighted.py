@@ -158,7 +158,7 @@ def against(features: Any, labels: Any, weights: Any, train: Weighted, weighting
         "nc1_pinv": float(shares @ ((about @ directions(train, weighting)) ** 2).sum(axis=1)) / len(train.classes),
         "nc1_trace_ratio": float(shares @ (about**2).sum(axis=1)) / apart,
         "cdnv": pair_mean(v, train.means[at]),
-        "mean_shift": float(np.sqrt(moved.mean() / scale)),
-        "mean_shift_max": float(np.sqrt(moved.max() / scale)),
+        "nc1_mean_shift": float(np.sqrt(moved.mean() / scale)),
+        "nc1_mean_shift_max": float(np.sqrt(moved.max() / scale)),
         "ncc_accuracy": share(nearest(rows, train) == np.asarray(labels)[kept], np.asarray(weights)[kept]),
     }

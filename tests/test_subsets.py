@@ -110,6 +110,8 @@ def test_names_are_in_the_output(case):
     report = ncfast.measure(features, labels, classes=CHOSEN)
     assert "5, 0, 3" in str(report)
     assert '"classes": [' in report.to_json()
+    assert ncfast.measure(features, labels, classes=[0, 1]).classes == (0, 1)
+    assert ncfast.measure(features, labels).classes is None
 
 
 BAD = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import os
 from collections.abc import Iterable
 
 _CHOICES = {
@@ -35,6 +36,20 @@ def as_scatter(value: object) -> bool | str:
     if value != "class":
         raise ValueError(f"scatter is {value!r}; wanted True, False or 'class'")
     return "class"
+
+
+def require_memory(num_classes: int, num_features: int) -> None:
+    """Refuse scatters by class that this machine cannot hold."""
+    needed = 8 * num_classes * num_features**2
+    try:
+        there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # not known everywhere
+        return
+    if needed > there:
+        raise ValueError(
+            f"scatter='class' needs 8 * K * d^2 = {needed:,} bytes; wanted at most the {there:,} of this machine"
+            " (scatter=True needs 8 * d^2)"
+        )
 
 
 def as_count(argument: str, value: object, least: int, why: str = "") -> int:

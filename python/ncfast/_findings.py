@@ -34,7 +34,7 @@ def findings(
         num_samples=stats.num_rows,
         num_features=stats.num_features,
         num_classes=stats.num_classes,
-        classes=tuple(stats.labels.tolist()) if stats.selected else None,
+        classes=None if stats.chosen is None else tuple(stats.chosen.tolist()),
         missing_classes=stats.missing_classes,
         skipped_rows=skipped_rows,
         feature_dtype=stats.feature_dtype,

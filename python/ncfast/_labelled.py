@@ -36,6 +36,10 @@ class Labelled:
     chosen: Int | None
     weights: Float | None
 
+    def among(self, num_classes: int, chosen: Int | None = None) -> Labelled:
+        """Return the same samples, of so many classes or of the chosen ones."""
+        return replace(self, num_classes=num_classes, chosen=chosen)
+
     def part(self, start: int, stop: int) -> tuple[Int, Float | None]:
         """Return classes and weights of rows; `SKIPPED` where a row is left out by its class or weight."""
         labels = self.labels[start:stop]
@@ -67,7 +71,7 @@ class Labelled:
             accumulator.add_block(self.source, start, stop, *self.part(start, stop))
             yield stop - start
         stats = accumulator.statistics()
-        return (stats if self.chosen is None else replace(stats, labels=self.chosen)), accumulator.skipped_rows
+        return (stats if self.chosen is None else replace(stats, chosen=self.chosen)), accumulator.skipped_rows
 
 
 def as_samples(
@@ -92,7 +96,7 @@ def with_head(
     """Check the classifier and the classes; with `classes` both are cut down to those."""
     head = as_classifier(weights, bias, samples.source.cols)
     if classes is None:
-        return replace(samples, num_classes=class_count(num_classes, head, samples.labels)), head
+        return samples.among(class_count(num_classes, head, samples.labels)), head
     chosen = as_class_list(classes)
     if chosen.size < 2:
         raise ValueError(f"classes has shape {chosen.shape}; wanted at least two: neural collapse compares classes")
@@ -100,4 +104,4 @@ def with_head(
         k = class_count(num_classes, head, None)
         if chosen.max() >= k:
             raise ValueError(f"classes holds {chosen.max()}; wanted class labels in [0, {k})")
-    return replace(samples, num_classes=chosen.size, chosen=chosen), head.of(chosen)
+    return samples.among(chosen.size, chosen), head.of(chosen)

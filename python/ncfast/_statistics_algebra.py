@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 Float = NDArray[np.float64]
 NOT_GIVEN = np.empty(0, dtype=np.int64)
-"""In place of rows or labels: the default."""
+"""In place of rows: those that the counts are."""
 _SPLIT = (
     "the pooled scatter cannot be split by class; collect it with Accumulator(..., scatter='class'),"
     " or do without it (scatter=False)"
@@ -45,7 +45,7 @@ def merge(ours: ClassStatistics, theirs: ClassStatistics) -> ClassStatistics:
         **_merged_scatters(ours, theirs, shift),
         feature_dtype=_merged_dtype(ours.feature_dtype, theirs.feature_dtype),
         rows=ours.rows + theirs.rows if ours.weighted or theirs.weighted else NOT_GIVEN,
-        labels=ours.labels,
+        chosen=ours.chosen,
     )
 
 
@@ -110,7 +110,7 @@ def select(stats: ClassStatistics, classes: ArrayLike, *, scatter: bool) -> Clas
         feature_dtype=stats.feature_dtype,
         class_pooled=stats.class_pooled[at] if scatter and stats.class_pooled is not None else None,
         rows=stats.rows[at] if stats.weighted else NOT_GIVEN,
-        labels=wanted,
+        chosen=wanted,
     )
 
 

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 _FORMAT = "ncfast class statistics"
 _VERSION = 2
-"""Version 1 had neither `class_pooled` nor `rows` nor `labels`; it loads as it is."""
+"""Version 1 had neither `class_pooled` nor `rows` nor `chosen`; it loads as it is."""
 _REQUIRED = {"counts", "pivots", "sums", "square_sums", "feature_dtype"}
-_OPTIONAL = {"pooled", "class_pooled", "rows", "labels"}
+_OPTIONAL = {"pooled", "class_pooled", "rows", "chosen"}
 
 
 def save(path: str | os.PathLike[str], arrays: dict[str, NDArray[Any] | None], feature_dtype: str | None) -> None:
@@ -88,7 +88,7 @@ def _checked(content: dict[str, Any]) -> tuple[dict[str, Any], str | None]:
         "pooled": (d, d),
         "class_pooled": (k, d, d),
     }
-    integers = {"rows", "labels"} if "rows" in content else {"counts", "labels"}
+    integers = {"rows", "chosen"} if "rows" in content else {"counts", "chosen"}
     for name, array in content.items():
         dtype = np.int64 if name in integers else np.float64
         shape = shapes.get(name, (k,))
@@ -96,11 +96,11 @@ def _checked(content: dict[str, Any]) -> tuple[dict[str, Any], str | None]:
             raise ValueError(f"its {name} are {array.dtype}{array.shape}; wanted {np.dtype(dtype)}{shape}")
         if not np.isfinite(array).all():
             raise ValueError(f"its {name} are not all finite")
-    for name in {"counts", "square_sums", "rows", "labels"} & content.keys():
+    for name in {"counts", "square_sums", "rows", "chosen"} & content.keys():
         if (content[name] < 0).any():
             raise ValueError(f"its {name} are negative")
-    if "labels" in content and np.unique(content["labels"]).size < k:
-        raise ValueError("its labels are not all different")
+    if "chosen" in content and np.unique(content["chosen"]).size < k:
+        raise ValueError("its chosen are not all different")
     return content, feature_dtype
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ._features import Block
+from ._features import Block, Features
 from ._labels import SKIPPED
 from ._screen import OVERFLOW
 
@@ -63,3 +64,16 @@ def require_range(block: Block, labels: NDArray[np.int64], weights: Float) -> No
     largest = np.abs(block[kept]).max(initial=0.0)
     if float(largest) ** 2 * float(weights[kept].sum()) > _LARGEST_SUM:
         raise ValueError(OVERFLOW)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Checked features with the labels and weights of their rows."""
+
+    source: Features
+    classes: NDArray[np.int64]
+    weights: Float | None
+
+    def part(self, start: int, stop: int) -> tuple[NDArray[np.int64], Float | None]:
+        """Labels and weights of some rows."""
+        return self.classes[start:stop], None if self.weights is None else self.weights[start:stop]

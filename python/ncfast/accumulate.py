@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import threading
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import _core
-from ._choices import as_choice, as_count, as_scatter
+from ._choices import as_choice, as_count, as_scatter, require_memory
 from ._features import Block, Features, as_features
 from ._labels import as_labels, as_num_classes, class_indices
 from ._screen import OVERFLOW, screen
 from ._statistics_algebra import NOT_GIVEN, mirror
-from ._weights import Float, as_sample_weights, leave_out, require_range
+from ._weights import Batch, Float, as_sample_weights, leave_out, require_range
 from .statistics import ClassStatistics
 
 _CACHED_BYTES = 16 << 20
@@ -73,7 +71,7 @@ class Accumulator:
         self._squares = np.zeros(k)
         kind = as_scatter(scatter)
         if kind == "class":
-            _require_memory(k, d)
+            require_memory(k, d)
         self._pooled = np.zeros((d, d)) if kind is True else None
         self._class_pooled = np.zeros((k, d, d)) if kind == "class" else None
         self._masses: Float | None = None  # sums of weights, once there are any
@@ -123,7 +121,7 @@ class Accumulator:
         source = as_features(features, self.num_features)
         classes = class_indices(as_labels(labels, source.rows), self.num_classes)
         weights = as_sample_weights(sample_weights, source.rows)
-        batch = _Batch(source, leave_out(classes, weights), weights)
+        batch = Batch(source, leave_out(classes, weights), weights)
         if self._may_check_late and source.nbytes > max(_CACHED_BYTES, 8 * self.nbytes):
             self._update_then_check(batch)
         else:
@@ -169,7 +167,7 @@ class Accumulator:
             require_range(block, kept, weights)
         return kept
 
-    def _check_then_update(self, batch: _Batch) -> None:
+    def _check_then_update(self, batch: Batch) -> None:
         """Check everything before anything is added, so that a batch counts wholly or not at all."""
         ranges = list(batch.source.ranges(batch.source.block_rows()))
         only = batch.source.block(*ranges[0]) if len(ranges) == 1 else None
@@ -183,7 +181,7 @@ class Accumulator:
                 classes, weights = batch.part(*part)
                 self._add(block(*part), classes, kept, weights, batch.source.dtype)
 
-    def _update_then_check(self, batch: _Batch) -> None:
+    def _update_then_check(self, batch: Batch) -> None:
         """Add a batch that is large against the state, and put the state back if it held NaN or infinity."""
         ranges = list(batch.source.ranges(max(batch.source.block_rows(), 32 * self.num_classes)))
         with self._lock:
@@ -248,30 +246,3 @@ class Accumulator:
                 class_pooled=None if by_class is None else np.stack([mirror(lower) for lower in by_class]),
                 rows=NOT_GIVEN if self._masses is None else self._counts.copy(),
             )
-
-
-@dataclass(frozen=True)
-class _Batch:
-    """Checked features with the labels and weights of their rows."""
-
-    source: Features
-    classes: NDArray[np.int64]
-    weights: Float | None
-
-    def part(self, start: int, stop: int) -> tuple[NDArray[np.int64], Float | None]:
-        """Labels and weights of some rows."""
-        return self.classes[start:stop], None if self.weights is None else self.weights[start:stop]
-
-
-def _require_memory(num_classes: int, num_features: int) -> None:
-    """Refuse scatters by class that this machine cannot hold."""
-    needed = 8 * num_classes * num_features**2
-    try:
-        there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):  # not known everywhere
-        return
-    if needed > there:
-        raise ValueError(
-            f"scatter='class' needs 8 * K * d^2 = {needed:,} bytes; wanted at most the {there:,} of this machine"
-            " (scatter=True needs 8 * d^2)"
-        )

@@ -39,8 +39,8 @@ class ClassStatistics:
         The same by class, if collected; `pooled` is its sum.
     rows : ndarray of int64, shape (K,)
         Rows per class, whatever they weigh; `counts` itself without weights.
-    labels : ndarray of int64, shape (K,)
-        The label each class had where it was collected: 0 to K-1, unless classes were selected.
+    chosen : ndarray of int64, shape (K,), or None
+        Labels of the classes if they were selected from others, see `select`.
 
     Notes
     -----
@@ -56,17 +56,15 @@ class ClassStatistics:
     feature_dtype: str | None = None
     class_pooled: Float | None = None
     rows: Int = field(default_factory=lambda: NOT_GIVEN)
-    labels: Int = field(default_factory=lambda: NOT_GIVEN)
+    chosen: Int | None = None
 
     def __post_init__(self) -> None:
         if self.rows.size == 0:
             object.__setattr__(self, "rows", self.counts)
-        if self.labels.size == 0:
-            object.__setattr__(self, "labels", np.arange(self.num_classes))
         if self.class_pooled is not None and self.pooled is None:
             object.__setattr__(self, "pooled", self.class_pooled.sum(axis=0))
         arrays = (self.counts, self.pivots, self.sums, self.square_sums, self.pooled, self.class_pooled)
-        for array in (*arrays, self.rows, self.labels):
+        for array in (*arrays, self.rows, self.chosen):
             if array is not None:
                 array.setflags(write=False)
 
@@ -97,9 +95,9 @@ class ClassStatistics:
         return self.rows is not self.counts
 
     @property
-    def selected(self) -> bool:
-        """Whether `labels` are others than 0 to K-1."""
-        return bool((self.labels != np.arange(self.num_classes)).any())
+    def labels(self) -> Int:
+        """Label of each class, shape (K,): 0 to K-1, unless classes were selected."""
+        return np.arange(self.num_classes) if self.chosen is None else self.chosen
 
     @property
     def present(self) -> NDArray[np.bool_]:
@@ -114,7 +112,7 @@ class ClassStatistics:
     @cached_property
     def means(self) -> Float:
         """Class means ``mu_k``, shape (K, d); NaN rows for classes without samples."""
-        means = self.pivots + self._mean_offsets
+        means = self.pivots + self.mean_offsets
         means[~self.present] = np.nan
         means.setflags(write=False)
         return means
@@ -122,7 +120,7 @@ class ClassStatistics:
     @cached_property
     def squared_deviations(self) -> Float:
         """Per class ``sum_i w_i ||h_i - mu_k||^2``, shape (K,)."""
-        about_means: Float = self.square_sums - np.einsum("kd,kd->k", self.sums, self._mean_offsets)
+        about_means: Float = self.square_sums - np.einsum("kd,kd->k", self.sums, self.mean_offsets)
         # Both terms are sums of squares: below zero lies rounding alone.
         np.maximum(about_means, 0.0, out=about_means)
         about_means.setflags(write=False)
@@ -165,7 +163,7 @@ class ClassStatistics:
         return np.where(self.present, self.counts, 1.0)
 
     @property
-    def _mean_offsets(self) -> Float:
+    def mean_offsets(self) -> Float:
         """``mu_k - a_k``; zero for classes without samples."""
         offsets: Float = self.sums / self._divisors[:, None]
         return offsets
@@ -236,7 +234,7 @@ class ClassStatistics:
                 "pooled": self.pooled if self.class_pooled is None else None,
                 "class_pooled": self.class_pooled,
                 "rows": self.rows if self.weighted else None,
-                "labels": self.labels,
+                "chosen": self.chosen,
             },
             self.feature_dtype,
         )
