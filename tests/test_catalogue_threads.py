@@ -78,7 +78,7 @@ def test_same_bits_of_every_metric_of_a_report():
     with threadpoolctl.threadpool_limits(1, user_api="blas"):
         ncfast.set_num_threads(1)
         alone = reports()
-        assert len(alone) > 140
+        assert len(alone) >= 140
         assert np.isfinite(list(alone.values())).all()
         for threads in (2, 3, 4):
             ncfast.set_num_threads(threads)
