@@ -215,6 +215,8 @@ def test_numerical_rank_from_scatters_by_class(rng):
         got = metrics.class_numerical_rank_statistics(stats)
         want = metrics.class_numerical_rank(features, labels, 5)
         np.testing.assert_allclose(got, want, rtol=rtol)
+        report = ncfast.measure_statistics(stats, metrics="class_rank_max")
+        assert_close(report["class_rank_max"], np.nanmax(want), rtol)
     features[labels == 2] = features[labels == 2][0]
     with degenerate("class 2 has no spread (1 such)"):
         got = metrics.class_numerical_rank_statistics(accumulate(features, labels, 5, scatter="class"))

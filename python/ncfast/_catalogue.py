@@ -17,6 +17,7 @@ Values = Sequence[float]
 NEEDS = {
     "features": "the features themselves: use ncfast.measure",
     "scatter": "statistics with a scatter: Accumulator(..., scatter=True)",
+    "class_scatter": "the features, or statistics with scatters by class: Accumulator(..., scatter='class')",
     "weights": "the classifier's weights",
     "decays": "weight_decay and feature_decay",
     "outliers": "outliers, features of no class",
@@ -63,7 +64,7 @@ def _recipes() -> tuple[Recipe, ...]:
             scatter,
             applies=lambda s: s.has_pooled_weights,
         ),
-        Recipe(("class_rank_mean", "class_rank_max"), "nc1", None, features),
+        Recipe(("class_rank_mean", "class_rank_max"), "nc1", lambda s: s.class_ranks(), frozenset({"class_scatter"})),
         *_frame_recipes("means", frozenset()),
         *_frame_recipes("weights", weights),
         Recipe(("nc3_self_duality",), "nc3", lambda s: [s.self_duality()], weights, standard=True),
@@ -136,9 +137,7 @@ def _frame_recipes(name: str, needs: frozenset[str]) -> tuple[Recipe, ...]:
             lambda s: [metrics.nearest_of(s.unit_frame(name, centred=False)).distance],
             applies=lambda s: s.k <= s.d,
         ),
-        recipe(
-            "seli", lambda s: [s.seli_distance(name)], applies=lambda s: s.is_imbalanced
-        ),
+        recipe("seli", lambda s: [s.seli_distance(name)], applies=lambda s: s.is_imbalanced),
         recipe(
             "gof",
             lambda s: [s.gof_distance(name)],

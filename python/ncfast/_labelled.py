@@ -55,9 +55,10 @@ class Labelled:
             classes = screen(self.source.block(start, stop), classes, "skip", start)
         return classes, weights
 
-    def all_classes(self) -> Int:
-        """Class of every row, `SKIPPED` where it is left out."""
-        return np.concatenate([self.usable(*part)[0] for part in self.source.ranges(self.source.block_rows())])
+    def all_usable(self) -> tuple[Int, Float | None]:
+        """Return the same of all rows."""
+        parts = [self.usable(*part)[0] for part in self.source.ranges(self.source.block_rows())]
+        return np.concatenate(parts), self.weights
 
     def collect(
         self, block_rows: int, *, scatter: bool | str, precision: str

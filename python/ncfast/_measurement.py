@@ -16,7 +16,7 @@ from ._labelled import Labelled, as_samples, with_head
 from ._plan import Plan, plan_features
 from ._summary import Subject
 from .metrics._samples import read_samples, sample_mean
-from .metrics.class_rank import ranks_of
+from .metrics.class_rank import mean_and_max, ranks_of
 from .metrics.heads import MarginSums
 from .metrics.variability import no_directions, require_two_classes
 from .passes import Decisions, Projection
@@ -81,9 +81,7 @@ class _Seen:
 
     def add_ranks(self, ranks: NDArray[np.float64]) -> None:
         """Add the numerical ranks of classes; nan for those without samples or spread."""
-        known = ranks[~np.isnan(ranks)]
-        self.values["class_rank_mean"] = float(known.mean()) if known.size else np.nan
-        self.values["class_rank_max"] = float(known.max()) if known.size else np.nan
+        self.values["class_rank_mean"], self.values["class_rank_max"] = mean_and_max(ranks)
         self.steps += ("last pass: features class by class, for class_rank",)
 
 
@@ -135,7 +133,8 @@ class Measurement:
         subject = Subject(stats, self.head, self.definitions, self.extras.decays, self.extras.outlier_mean(d))
         seen = (yield from self._second_pass(subject, block_rows)) if self.plan.second_pass else _Seen()
         if self.plan.ranks:
-            seen.add_ranks(ranks_of(self.samples.source, self.samples.all_classes(), stats.num_classes))
+            classes, weights = self.samples.all_usable()
+            seen.add_ranks(ranks_of(self.samples.source, classes, stats.num_classes, weights=weights))
         weighed = (f"samples counted by their weights, {stats.num_samples:.6g} in all",) if stats.weighted else ()
         products = "float64" if self.precision == "double" else self.samples.source.native.__name__
         return findings(

@@ -71,7 +71,7 @@ def plan_features(
     errors: bool,
 ) -> Plan:
     """Plan a measurement of features: `available` is what there is besides them."""
-    keys, named = expand(metrics, available | {"features", "scatter"})
+    keys, named = expand(metrics, available | {"features", "scatter", "class_scatter"})
     users = [key for key in NEEDED if key in keys and "scatter" in NEEDED[key] and key != "nc1_pinv"]
     scatter: bool | str = bool(users)
     if errors and "nc1_pinv" in keys:

@@ -17,6 +17,7 @@ from .metrics import geometry
 from .metrics._checks import unit_power, warn_degenerate
 from .metrics._svd import thin_svd
 from .metrics._within import pooled_by, sample_shares
+from .metrics.class_rank import mean_and_max
 from .metrics.spectrum import Spectrum, spectrum_of, tightness_of
 from .metrics.variability import (
     BetweenClass,
@@ -228,6 +229,10 @@ class Subject:
             warn_degenerate("the class means coincide (S_B = 0): NC1 is infinite, or undefined without any spread")
             return np.inf if within > 0 else np.nan
         return within / size / size / float(np.sum((self.between.factor_values / size) ** 2))
+
+    def class_ranks(self) -> tuple[float, float]:
+        """Mean and largest numerical rank of the classes, from their scatters."""
+        return mean_and_max(metrics.class_numerical_rank_statistics(self.stats))
 
     def self_duality(self) -> float:
         """NC3 by difference."""

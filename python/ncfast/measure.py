@@ -161,7 +161,8 @@ def measure_statistics(
     class_count(stats.num_classes, head, None)
     definitions = as_conventions(conventions, weighting)
     extras = Extras(outliers, weight_decay, feature_decay, has_weights=head.weights is not None)
-    plan = plan_statistics(metrics, extras.available | ({"scatter"} if stats.pooled is not None else set()))
+    held = {"scatter": stats.pooled is not None, "class_scatter": stats.class_pooled is not None}
+    plan = plan_statistics(metrics, extras.available.union(name for name, there in held.items() if there))
     require_two_classes(stats)
     subject = Subject(stats, head, definitions, extras.decays, extras.outlier_mean(stats.num_features))
     return findings(subject, plan, {}, errors=errors, steps=("metrics of given class statistics",))

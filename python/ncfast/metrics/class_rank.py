@@ -48,14 +48,25 @@ def class_numerical_rank(features: object, labels: object, num_classes: int, *, 
     return ranks_of(source, classes, k, centred=centred)
 
 
-def ranks_of(source: Features, classes: NDArray[np.int64], num_classes: int, *, centred: bool = True) -> Float:
-    """`class_numerical_rank` of checked features; rows of a negative class are left out."""
+def ranks_of(
+    source: Features,
+    classes: NDArray[np.int64],
+    num_classes: int,
+    *,
+    weights: Float | None = None,
+    centred: bool = True,
+) -> Float:
+    """`class_numerical_rank` of checked features, rows counted as often as they weigh.
+
+    Rows of a negative class are left out.
+    """
     order = np.argsort(classes, kind="stable")
     ends = np.searchsorted(classes, np.arange(num_classes), side="right", sorter=order)
     starts = np.searchsorted(classes, np.arange(num_classes), side="left", sorter=order)
     ranks = np.full(num_classes, np.nan)
     for label in np.flatnonzero(starts < ends):
-        ranks[label] = _rank_of(source, order[starts[label] : ends[label]], centred=centred)
+        rows = order[starts[label] : ends[label]]
+        ranks[label] = _rank_of(source, rows, None if weights is None else weights[rows], centred=centred)
     flat = np.flatnonzero((starts < ends) & np.isnan(ranks))
     if flat.size:
         warn_degenerate(_flat(flat))
@@ -97,16 +108,24 @@ def class_numerical_rank_statistics(stats: ClassStatistics) -> Float:
     return ranks
 
 
+def mean_and_max(ranks: Float) -> tuple[float, float]:
+    """Mean and largest of the ranks that are defined."""
+    known = ranks[~np.isnan(ranks)]
+    return (float(known.mean()), float(known.max())) if known.size else (np.nan, np.nan)
+
+
 def _flat(classes: NDArray[np.int64]) -> str:
     return f"class {classes[0]} has no spread ({classes.size} such): its numerical rank is undefined"
 
 
-def _rank_of(source: Features, rows: NDArray[np.int64], *, centred: bool) -> float:
+def _rank_of(source: Features, rows: NDArray[np.int64], weights: Float | None, *, centred: bool) -> float:
     block = Features(source.array[rows], source.dtype).block(0, rows.size)
     values = finite_rows(block, rows)
     if centred:
         values = values - values[0]
-        values -= values.mean(axis=0)
+        values -= np.average(values, axis=0, weights=weights)
+    if weights is not None:
+        values *= np.sqrt(weights / weights.max())[:, None]
     values = values * unit_power(float(np.abs(values).max()))
     singular = np.linalg.svd(values, compute_uv=False)
     squares = float(np.sum(singular**2))
