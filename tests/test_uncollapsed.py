@@ -58,8 +58,8 @@ def test_before_training(rng):
     features, labels = make_features(N, D, K, 5.0, 1, np.float32, rng, missing=[4])
     report = ncfast.measure(features, labels)
     assert report.uncollapsed == (0, 1, 2, 3, 5, 6, 7)
-    assert "7 of 7 classes have not collapsed: 0, 1, 2, 3, 5, 6, 7" in str(report)
-    assert "7 of 7 classes have not collapsed" in report._repr_html_()
+    assert "have not collapsed, or far less than the others (7 of 7): 0, 1, 2, 3, 5, 6, 7" in str(report)
+    assert "have not collapsed, or far less than the others (7 of 7)" in report._repr_html_()
     assert json.loads(report.to_json())["uncollapsed"] == list(report.uncollapsed)
 
 

@@ -213,8 +213,9 @@ class Report:
             remarks.append(f"only samples of these classes count: {_some(self.classes)}")
         if self.uncollapsed:
             present = self.num_classes - len(self.missing_classes)
+            share = f"{len(self.uncollapsed)} of {present}"
             remarks.append(
-                f"{len(self.uncollapsed)} of {present} classes have not collapsed: {_some(self.uncollapsed)}"
+                f"classes that have not collapsed, or far less than the others ({share}): {_some(self.uncollapsed)}"
             )
         if self.at_floor:
             remarks.append(f"what lies at its floor may be rounding of the {self.feature_dtype} features alone")
