@@ -115,7 +115,7 @@ def shares(
 def state(acc: Any) -> tuple[Any, ...]:
     """Everything an accumulator shows, as bytes that can be compared exactly."""
     stats = acc.statistics()
-    arrays = (stats.counts, stats.pivots, stats.sums, stats.square_sums, stats.pooled)
+    arrays = (stats.counts, stats.rows, stats.pivots, stats.sums, stats.square_sums, stats.pooled, stats.class_pooled)
     return (
         acc.num_samples,
         acc.skipped_rows,

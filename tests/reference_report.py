@@ -31,6 +31,7 @@ WEIGHT_KEYS = (
     "nc3_self_duality",
     "nc3_alignment_etf",
     "nc3_alignment_of",
+    "nc3_bias_alignment",
     "unc3_mean",
     "unc3_variance",
 )
@@ -74,13 +75,14 @@ def frame_metrics(vectors: Array, uncentred: Array, suffix: str) -> dict[str, fl
     }
 
 
-def duality_metrics(weights: Array, centred: Array, means: Array) -> dict[str, float]:
+def duality_metrics(weights: Array, centred: Array, means: Array, centre: Array, bias: Array) -> dict[str, float]:
     k = len(weights)
     mean, variance = ref.unc3(weights, centred)
     return {
         "nc3_self_duality": ref.self_duality(weights, centred),
         "nc3_alignment_etf": ref.matrix_distance(weights @ centred.T, ref.simplex(k)),
         "nc3_alignment_of": ref.matrix_distance(weights @ means.T, ref.orthoframe(k)),
+        "nc3_bias_alignment": float(np.linalg.norm(weights @ centre + bias)),
         "unc3_mean": mean,
         "unc3_variance": variance,
     }
@@ -103,6 +105,7 @@ def report(
     if weights is not None:
         rows = widen(weights)[m.classes].astype(np.float64)
         values |= frame_metrics(rows, rows, "weights")
-        values |= duality_metrics(rows, centred, means)
+        offsets = np.zeros(len(rows)) if bias is None else widen(bias)[m.classes].astype(np.float64)
+        values |= duality_metrics(rows, centred, means, means[0] - centred[0], offsets)
         values["nc4_disagreement"] = float((linear(features, weights, bias)[0] != nearest).mean())
     return values

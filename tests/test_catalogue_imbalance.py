@@ -214,8 +214,10 @@ def test_refusals(rng):
         metrics.seli_distance(vectors, [1, 2], "weights")
     with pytest.raises(ValueError, match="counts holds 0"):
         metrics.gof_distance(vectors, [1, 0, 2], "weights", **DECAYS)
-    with pytest.raises(TypeError, match="counts has dtype float64"):
-        metrics.gof_distance(vectors, [1.0, 2.0, 3.0], "weights", **DECAYS)
+    with pytest.raises(TypeError, match="counts has dtype complex128"):
+        metrics.gof_distance(vectors, [1.0, 2.0, 3j], "weights", **DECAYS)
+    with pytest.raises(ValueError, match="counts holds -1"):
+        metrics.gof_distance(vectors, [1.0, 2.5, -1.0], "weights", **DECAYS)
     with pytest.raises(ValueError, match="weight_decay is 0"):
         metrics.gof_logits([1, 2], weight_decay=0, feature_decay=1)
     with pytest.raises(ValueError, match="feature_decay is nan"):

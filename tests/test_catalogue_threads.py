@@ -56,6 +56,36 @@ def everything():
     return {name: b"".join(np.asarray(v).tobytes() for v in np.atleast_1d(_flat(r))) for name, r in results.items()}
 
 
+def reports():
+    """Reports of everything, by each way to NC1, with errors and floors."""
+    rng = np.random.default_rng(6)
+    labels = np.concatenate([np.tile(np.arange(K), 3), rng.integers(0, K // 2, N)])
+    means = rng.standard_normal((K, D))
+    features = (3 + means[labels] + 1e-2 * rng.standard_normal((labels.size, D))).astype(np.float32)
+    weights, bias, outliers = rng.standard_normal((K, D)), rng.standard_normal(K), rng.standard_normal((50, D))
+    found = {}
+    for method in ("projection", "scatter"):
+        report = ncfast.measure(
+            features, labels, weights, bias, metrics="all", method=method, errors=True, outliers=outliers,
+            weight_decay=1e-7, feature_decay=1e-7,
+        )  # fmt: skip
+        for kind in (report.metrics, report.floors, report.errors):
+            found |= {f"{method} {key} {i}": value for i, (key, value) in enumerate(kind.items())}
+    return found
+
+
+def test_same_bits_of_every_metric_of_a_report():
+    with threadpoolctl.threadpool_limits(1, user_api="blas"):
+        ncfast.set_num_threads(1)
+        alone = reports()
+        assert len(alone) >= 140
+        assert np.isfinite(list(alone.values())).all()
+        for threads in (2, 3, 4):
+            ncfast.set_num_threads(threads)
+            together = reports()
+            assert [key for key in alone if alone[key] != together[key]] == []
+
+
 def _flat(result):
     parts = result if isinstance(result, (list, tuple)) else [result]
     return np.concatenate([np.ravel(np.asarray(part, dtype=np.float64)) for part in parts])

@@ -62,6 +62,17 @@ def test_options_reach_the_measurement(files: dict[str, str], capsys: pytest.Cap
     assert "2 class(es) without samples are left out: 5, 6" in shown
 
 
+def test_metrics_and_conventions(files: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["measure", files["features"], files["labels"], "--quiet"]
+    assert main([*command, "--metrics", "vci,cdnv", "--conventions", "papyan", "--errors"]) == 0
+    shown = capsys.readouterr().out
+    assert "conventions 'papyan'" in shown
+    assert [line.split()[0] for line in shown.splitlines() if line.startswith("  ")] == ["cdnv", "vci"]
+    assert shown.count("±") == 1
+    assert main([*command, "--metrics", "cdnw"]) == 2
+    assert "nearest are 'cdnv'" in capsys.readouterr().err
+
+
 def test_skipped_rows_are_counted(files: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
     features = np.load(files["features"])
     features[17, 3] = np.nan

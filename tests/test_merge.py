@@ -72,9 +72,10 @@ def test_merge_of_other_shapes_names_both(stats, shape):
         assert str(number) in str(error.value)
 
 
-def test_merge_without_scatter_on_one_side(stats, rng):
+@pytest.mark.parametrize("scatter", [False, "class"])
+def test_merge_without_the_same_scatter_on_one_side(stats, scatter, rng):
     features, labels = make_features(40, 4, 3, 0.5, 2, np.float32, rng)
-    bare = collect(features, labels, 3, scatter=False)
+    bare = collect(features, labels, 3, scatter=scatter)
     for pair in ((stats, bare), (bare, stats)):
         with pytest.raises(ValueError, match="scatter"):
             pair[0].merge(pair[1])

@@ -31,7 +31,7 @@ def strict(text):
 def test_mapping(report):
     assert "cdnv" in report
     assert "nc9" not in report
-    assert len(report) == 28
+    assert len(report) == 29
     assert list(report.keys()) == list(report)
     assert dict(report.items()) == dict(zip(report.keys(), report.values(), strict=True))
     for key in report:

@@ -13,7 +13,7 @@ import ncfast
 from data import make_features
 from ncfast import ClassStatistics
 
-FIELDS = ("counts", "pivots", "sums", "square_sums", "pooled")
+FIELDS = ("counts", "rows", "pivots", "sums", "square_sums", "pooled", "class_pooled", "chosen")
 
 
 def collect(features, labels, num_classes, **options):
@@ -52,6 +52,29 @@ def test_round_trip_keeps_every_bit(tmp_path, options, as_text, rng):
     first.save(str(path) if as_text else path)
     assert names(tmp_path) == ["state.npz"]
     assert_same(ClassStatistics.load(str(path) if as_text else path), first)
+
+
+def test_round_trip_of_weights_scatters_by_class_and_selections(tmp_path, rng):
+    features, labels = make_features(80, 5, 4, 0.5, 2, np.float32, rng, missing=[2])
+    acc = ncfast.Accumulator(4, 5, scatter="class")
+    acc.update(features, labels, rng.random(80))
+    first = acc.statistics()
+    for stats in (first, first.select([3, 2, 0]), first.select([0, 1], scatter=False)):
+        stats.save(tmp_path / "state.npz")
+        loaded = ClassStatistics.load(tmp_path / "state.npz")
+        assert_same(loaded, stats)
+        assert loaded.weighted
+        assert_same(loaded.merge(stats), stats.merge(stats))
+
+
+def test_files_of_version_1_load(tmp_path, stats):
+    """As written before there were weights, scatters by class and selections."""
+    content = {name: getattr(stats, name) for name in ("counts", "pivots", "sums", "square_sums", "pooled")}
+    path = tmp_path / "old.npz"
+    np.savez(path, **content, format="ncfast class statistics", version=1, feature_dtype="float32")
+    loaded = ClassStatistics.load(path)
+    assert_same(loaded, stats)
+    assert not loaded.weighted
 
 
 def test_save_takes_the_name_as_it_is(tmp_path, stats):
@@ -166,6 +189,32 @@ def test_a_newer_file_is_refused(tmp_path, stats):
 def test_contents_that_do_not_fit_are_refused(tmp_path, stats, changes):
     path = tmp_path / "state.npz"
     stats.save(path)
+    rewrite(path, **changes)
+    assert_refused(path)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"rows": np.array([1, 2])},
+        {"rows": np.array([1.0, 2.0, 3.0])},
+        {"rows": np.array([1, -2, 3])},
+        {"counts": np.array([1, 2, 3])},
+        {"counts": np.array([1.0, np.nan, 3.0])},
+        {"chosen": np.array([4, 4, 5])},
+        {"chosen": np.array([4, -1, 5])},
+        {"chosen": np.array([1.0, 2.0, 3.0])},
+        {"class_pooled": np.zeros((3, 4))},
+        {"class_pooled": np.full((3, 4, 4), np.inf)},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_weighted_contents_that_do_not_fit_are_refused(tmp_path, changes, rng):
+    features, labels = make_features(40, 4, 6, 0.5, 2, np.float32, rng)
+    acc = ncfast.Accumulator(6, 4, scatter="class")
+    acc.update(features, labels, rng.random(40))
+    path = tmp_path / "state.npz"
+    acc.statistics().select([5, 0, 3]).save(path)
     rewrite(path, **changes)
     assert_refused(path)
 

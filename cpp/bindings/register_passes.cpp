@@ -1,4 +1,8 @@
 // Passes over the features that need the class means first.
+#include <pybind11/stl.h>
+
+#include <optional>
+
 #include "bindings/arrays.hpp"
 #include "bindings/register.hpp"
 #include "core/threads.hpp"
@@ -12,7 +16,8 @@ void run(const ProjectJob<float, double>& job) { kernels().f32.project_double(jo
 void run(const ProjectJob<double, double>& job) { kernels().f64.project(job); }
 
 template <class T, class P>
-void project(const Array<T>& features, const Array<Index>& labels, const Array<P>& pivots, double scale,
+void project(const Array<T>& features, const Array<Index>& labels,
+             const std::optional<Array<double>>& weights, const Array<P>& pivots, double scale,
              const Array<P>& basis, const Array<double>& class_weights, Array<double>& column_squares,
              Array<double>& norms) {
     const Rows<T> h = rows_of(features, "features");
@@ -23,6 +28,7 @@ void project(const Array<T>& features, const Array<Index>& labels, const Array<P
     const double work =
         static_cast<double>(h.rows) * static_cast<double>(h.cols) * static_cast<double>(rank + 1);
     const ProjectJob<T, P> job{h,
+                               weights ? dense(*weights, h.rows, "weights") : nullptr,
                                y,
                                dense(pivots, k * h.cols, "pivots"),
                                static_cast<P>(scale),
@@ -73,9 +79,9 @@ Array<Index> decide(const Array<T>& features, const Array<Index>& rows, const Ar
 template <class T, class P>
 void register_project(py::module_& module) {
     module.def("project", &project<T, P>, py::arg("features").noconvert(), py::arg("labels").noconvert(),
-               py::arg("pivots").noconvert(), py::arg("scale"), py::arg("basis").noconvert(),
-               py::arg("class_weights").noconvert(), py::arg("column_squares").noconvert(),
-               py::arg("norms").noconvert());
+               py::arg("weights").noconvert(), py::arg("pivots").noconvert(), py::arg("scale"),
+               py::arg("basis").noconvert(), py::arg("class_weights").noconvert(),
+               py::arg("column_squares").noconvert(), py::arg("norms").noconvert());
 }
 
 template <class T>

@@ -27,28 +27,43 @@ Array<std::uint8_t> screen(const Array<T>& features) {
     return unusable;
 }
 
+using OptionalArray = std::optional<Array<double>>;
+
+double* dense_out_or_null(OptionalArray& array, Index size, const char* name) {
+    return array ? dense_out(*array, size, name) : nullptr;
+}
+
 template <class T>
-void accumulate_rows(const Array<T>& features, const Array<Index>& labels, Array<Index>& counts,
-                     Array<double>& pivots, Array<double>& sums, Array<double>& squares,
-                     std::optional<Array<double>> pooled, bool double_products) {
+void accumulate_rows(const Array<T>& features, const Array<Index>& labels, const OptionalArray& weights,
+                     Array<Index>& counts, OptionalArray masses, Array<double>& pivots, Array<double>& sums,
+                     Array<double>& squares, OptionalArray pooled, OptionalArray class_pooled,
+                     bool double_products) {
     const Rows<T> h = rows_of(features, "features");
     const Index k = counts.size();
+    const Index d = h.cols;
     const Index* y = dense(labels, h.rows, "labels");
     require_labels_below(y, h.rows, k);
+    require(!weights || masses, "masses", "there to take weights");
+    require(!pooled || !class_pooled, "pooled", "absent where class_pooled is there");
     ClassSums state{k,
-                    h.cols,
+                    d,
                     dense_out(counts, k, "counts"),
-                    dense_out(pivots, k * h.cols, "pivots"),
-                    dense_out(sums, k * h.cols, "sums"),
+                    dense_out_or_null(masses, k, "masses"),
+                    dense_out(pivots, k * d, "pivots"),
+                    dense_out(sums, k * d, "sums"),
                     dense_out(squares, k, "squares"),
-                    pooled ? dense_out(*pooled, h.cols * h.cols, "pooled") : nullptr};
+                    dense_out_or_null(pooled, d * d, "pooled"),
+                    dense_out_or_null(class_pooled, k * d * d, "class_pooled")};
+    const double* w = weights ? dense(*weights, h.rows, "weights") : nullptr;
     py::gil_scoped_release release;
-    accumulate(h, y, double_products, state);
+    accumulate(h, y, w, double_products, state);
 }
 
 void rank_update(const Array<double>& vectors, double sign, Array<double>& scatter) {
     const Rows<double> v = rows_of(vectors, "vectors");
     const ScatterJob<double> job{v,
+                                 nullptr,
+                                 nullptr,
                                  nullptr,
                                  nullptr,
                                  sign,
@@ -81,9 +96,10 @@ template <class T>
 void register_for(py::module_& module) {
     module.def("screen", &screen<T>, py::arg("features").noconvert());
     module.def("accumulate", &accumulate_rows<T>, py::arg("features").noconvert(),
-               py::arg("labels").noconvert(), py::arg("counts").noconvert(), py::arg("pivots").noconvert(),
-               py::arg("sums").noconvert(), py::arg("squares").noconvert(), py::arg("pooled").noconvert(),
-               py::arg("double_products"));
+               py::arg("labels").noconvert(), py::arg("weights").noconvert(), py::arg("counts").noconvert(),
+               py::arg("masses").noconvert(), py::arg("pivots").noconvert(), py::arg("sums").noconvert(),
+               py::arg("squares").noconvert(), py::arg("pooled").noconvert(),
+               py::arg("class_pooled").noconvert(), py::arg("double_products"));
 }
 
 }  // namespace

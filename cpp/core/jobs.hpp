@@ -15,22 +15,24 @@ struct ScreenJob {
     int threads;
 };
 
-/// Sets the pivot of each run's class to the mean of the run's rows, rounded to T.
+/// Sets the pivot of each run's class to the (weighted) mean of the run's rows, rounded to T.
 template <class T>
 struct PivotsJob {
     Rows<T> features;
-    const Index* order;    // row numbers grouped by class
-    const ClassRun* runs;  // one short run per class
+    const double* weights;  // (rows) what each row counts, positive; null: 1 each
+    const Index* order;     // row numbers grouped by class
+    const ClassRun* runs;   // one short run per class
     Index num_runs;
     double* pivots;  // (K, d) out
     int threads;
 };
 
-/// Adds, per class, sums of deviations from the class's pivot and sums of their squares.
+/// Adds, per class, (weighted) sums of deviations from the class's pivot and sums of their squares.
 template <class T>
 struct ClassSumsJob {
     Rows<T> features;
-    const Index* order;  // row numbers grouped by class
+    const double* weights;  // (rows) or null: 1 each
+    const Index* order;     // row numbers grouped by class
     const ClassRun* runs;
     Index num_runs;
     const double* pivots;     // (K, d)
@@ -41,24 +43,28 @@ struct ClassSumsJob {
     int threads;
 };
 
-/// Adds sign * sum_i z_i z_i^T, z_i = h_i - pivot(label_i), to the lower triangle of `scatter`.
+/// Adds factor * sum_i z_i z_i^T, z_i = root_i (h_i - pivot(label_i)), to the lower triangle of `scatter`.
 /// Rows with a negative label are left out. Without pivots (null) z_i = h_i and labels are not read.
+/// With `order`, the i-th row taken is number order[i], of `features.rows` in all.
 template <class T>
 struct ScatterJob {
     Rows<T> features;
-    const Index* labels;   // (rows) or null
+    const Index* order;    // row numbers, or null: all rows in turn
+    const double* roots;   // of the weights of the rows taken, at most about 1; null: 1 each
+    const Index* labels;   // of all rows, or null
     const double* pivots;  // (K, d) or null
-    double sign;
+    double factor;
     double* scatter;  // (d, d) in/out, lower triangle
     int threads;
 };
 
-/// With z_i = scale * (h_i - pivot(label_i)): adds class_weight(label_i) * (z_i . basis_j)^2 to
+/// With z_i = scale * (h_i - pivot(label_i)): adds weight_i * class_weight(label_i) * (z_i . basis_j)^2 to
 /// `column_squares[j]`, and writes ||z_i||. Products are in P. Rows with a negative label are left out
 /// (norm 0). `rank` 0 asks for the norms alone.
 template <class T, class P>
 struct ProjectJob {
     Rows<T> features;
+    const double* weights;  // (rows) or null: 1 each
     const Index* labels;
     const P* pivots;  // (K, d)
     P scale;

@@ -35,12 +35,28 @@ double add_row(const T* row, const double* pivot, double* sums, Index cols) {
 }
 
 template <class T>
+double add_weighted_row(const T* row, double weight, const double* pivot, double* sums, Index cols) {
+    double squares = 0;
+#pragma omp simd reduction(+ : squares)
+    for (Index j = 0; j < cols; ++j) {
+        const double x = static_cast<double>(row[j]) - pivot[j];
+        const double counted = weight * x;
+        sums[j] += counted;
+        squares += counted * x;
+    }
+    return squares;
+}
+
+template <class T>
 double add_run(const ClassSumsJob<T>& job, const ClassRun& run, double* sums) {
     const Rows<T>& h = job.features;
     const double* pivot = job.pivots + run.cls * h.cols;
     const auto row = [&](Index position) { return h.data + job.order[position] * h.stride; };
     double squares = 0;
     Index p = run.begin;
+    for (; job.weights != nullptr && p < run.end; ++p) {
+        squares += add_weighted_row(row(p), job.weights[job.order[p]], pivot, sums, h.cols);
+    }
     for (; p + 4 <= run.end; p += 4) {
         squares += add_four_rows(row(p), row(p + 1), row(p + 2), row(p + 3), pivot, sums, h.cols);
     }

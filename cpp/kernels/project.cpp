@@ -57,6 +57,7 @@ void project(const ProjectJob<T, P>& job) {
                 job.norms[first + i] =
                     std::sqrt(centre_row<T, P>(job, first + i, centred.data() + i * h.cols));
                 row_weights[i] = label < 0 ? 0 : job.class_weights[label];
+                if (job.weights != nullptr) row_weights[i] *= job.weights[first + i];
             }
             if (job.rank == 0) continue;
             projected.topRows(rows).noalias() = centred.topRows(rows) * basis;

@@ -50,10 +50,12 @@ struct Panels {
     P* at(Index row, Index first_col) const { return data + first_col * rows + row * panel; }
 };
 
-// Writes scale * (h - pivot) and returns its largest magnitude.
+// Writes scale * root * (h - pivot) of the row at this position and returns its largest magnitude.
 template <class T, class P>
-P centre_row(const ScatterJob<T>& job, double scale, Index source, Index target, const Panels<P>& z) {
+P centre_row(const ScatterJob<T>& job, double scale, Index position, Index target, const Panels<P>& z) {
     const Rows<T>& h = job.features;
+    const Index source = job.order != nullptr ? job.order[position] : position;
+    if (job.roots != nullptr) scale *= job.roots[position];
     const T* row = h.data + source * h.stride;
     const Index label = job.pivots != nullptr ? job.labels[source] : 0;
     const double* pivot = job.pivots != nullptr ? job.pivots + larger<Index>(label, 0) * h.cols : nullptr;
@@ -179,7 +181,7 @@ void scatter(const ScatterJob<T>& job) {
             for (Index t = 0; t < cuts.tiles; ++t) {
                 for (Index b = 0; b < blocks; ++b) {
                     add_tile(products.data() + (b * cuts.tiles + t) * tile_size, cuts.panel,
-                             tile_at(t, cuts.panel, d), d, job.sign / scale / scale, job.scatter);
+                             tile_at(t, cuts.panel, d), d, job.factor / scale / scale, job.scatter);
                 }
             }
         }

@@ -5,23 +5,26 @@
 
 namespace ncfast {
 
-/// Statistics under accumulation, owned by the caller. `pooled` is null when no scatter is collected and
-/// holds its lower triangle otherwise.
+/// Statistics under accumulation, owned by the caller. A scatter holds its lower triangle; at most one of
+/// `pooled` and `class_pooled` is collected, the other is null.
 struct ClassSums {
     Index num_classes;
     Index num_features;
-    Index* counts;    // (K)
-    double* pivots;   // (K, d)
-    double* sums;     // (K, d) sum of h - pivot
-    double* squares;  // (K) sum of ||h - pivot||^2
-    double* pooled;   // (d, d) sum of (h - pivot)(h - pivot)^T, or null
+    Index* counts;         // (K) rows
+    double* masses;        // (K) sums of weights, or null: equal to the counts
+    double* pivots;        // (K, d)
+    double* sums;          // (K, d) sum of w (h - pivot)
+    double* squares;       // (K) sum of w ||h - pivot||^2
+    double* pooled;        // (d, d) sum of w (h - pivot)(h - pivot)^T over all rows, or null
+    double* class_pooled;  // (K, d, d) the same by class, or null
 };
 
-/// Adds labelled rows; a negative label leaves its row out. Rows must have passed the screen kernel and
-/// labels must lie below num_classes. A class met for the first time takes as pivot the mean of its first
-/// rows here: near its mean, so that deviations stay small; with a scatter, a pivot that proves far from the
-/// mean is moved.
+/// Adds labelled rows, each counted `weights` times (positive; null: once). A negative label leaves its row
+/// out. Rows must have passed the screen kernel and labels must lie below num_classes. A class met for the
+/// first time takes as pivot the mean of its first rows here: near its mean, so that deviations stay small;
+/// with a scatter, a pivot that proves far from the mean is moved.
 template <class T>
-void accumulate(const Rows<T>& features, const Index* labels, bool double_products, ClassSums& state);
+void accumulate(const Rows<T>& features, const Index* labels, const double* weights, bool double_products,
+                ClassSums& state);
 
 }  // namespace ncfast

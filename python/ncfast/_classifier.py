@@ -22,6 +22,12 @@ class Classifier:
     weights: Float | None
     bias: Float | None
 
+    def of(self, classes: NDArray[np.int64]) -> Classifier:
+        """Return the classifier of these classes alone."""
+        return Classifier(
+            None if self.weights is None else self.weights[classes], None if self.bias is None else self.bias[classes]
+        )
+
 
 def as_classifier(weights: ArrayLike | None, bias: ArrayLike | None, num_features: int) -> Classifier:
     """Check weights and bias against the number of features."""

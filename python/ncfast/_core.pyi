@@ -17,11 +17,14 @@ def screen(features: _Features) -> NDArray[np.uint8]: ...
 def accumulate(
     features: _Features,
     labels: _Int,
+    weights: _Float | None,
     counts: _Int,
+    masses: _Float | None,
     pivots: _Float,
     sums: _Float,
     squares: _Float,
     pooled: _Float | None,
+    class_pooled: _Float | None,
     double_products: bool,
 ) -> None: ...
 def rank_update(vectors: _Float, sign: float, scatter: _Float) -> None: ...
@@ -30,6 +33,7 @@ def cross_gram(left: _Float, right: _Float) -> _Float: ...
 def project(
     features: _Features,
     labels: _Int,
+    weights: _Float | None,
     pivots: _Features,
     scale: float,
     basis: _Features,

@@ -6,7 +6,7 @@ import sys
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ._choices import as_count
 
@@ -53,6 +53,28 @@ def class_indices(labels: NDArray[np.integer[Any]], num_classes: int, first_row:
         row = int(np.flatnonzero((labels < 0) | (labels >= num_classes))[0])
         raise ValueError(f"labels holds {labels[row]} at row {first_row + row}; wanted integers in [0, {num_classes})")
     return np.ascontiguousarray(labels, dtype=np.int64)
+
+
+def positions_of(labels: NDArray[np.integer[Any]], chosen: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the position of each label among the chosen ones, `SKIPPED` for any other."""
+    order = np.argsort(chosen)
+    at = order[np.minimum(np.searchsorted(chosen, labels, sorter=order), chosen.size - 1)]
+    return np.where(chosen[at] == labels, at, SKIPPED)
+
+
+def as_class_list(classes: ArrayLike) -> NDArray[np.int64]:
+    """Check a list of different class labels."""
+    array = np.asarray(classes)
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"classes has dtype {array.dtype}; wanted integers, class labels")
+    if array.ndim != 1 or array.size == 0:
+        raise ValueError(f"classes has shape {array.shape}; wanted a list of class labels")
+    values, counts = np.unique(array, return_counts=True)
+    if values[0] < 0:
+        raise ValueError(f"classes holds {values[0]}; wanted class labels, integers from 0")
+    if values.size < array.size:
+        raise ValueError(f"classes holds {values[counts > 1][0]} more than once; wanted each class once")
+    return array.astype(np.int64)
 
 
 def as_num_classes(num_classes: object) -> int:

@@ -15,7 +15,7 @@ OVERFLOW = "features are so large that sums of their squares leave the range of 
 
 
 def screen(block: Block, labels: NDArray[np.int64], nonfinite: str, first_row: int) -> NDArray[np.int64]:
-    """Return the labels, those of unusable rows replaced by `SKIPPED`.
+    """Return the labels, those of unusable rows replaced by `SKIPPED`; rows left out already may hold anything.
 
     Raises
     ------
@@ -26,7 +26,9 @@ def screen(block: Block, labels: NDArray[np.int64], nonfinite: str, first_row: i
     unusable = _core.screen(block)
     if not unusable.any():
         return labels
-    rows = np.flatnonzero(unusable)
+    rows = np.flatnonzero(unusable.astype(bool) & (labels != SKIPPED))
+    if rows.size == 0:
+        return labels
     finite = np.isfinite(block[rows]).all(axis=1)
     if finite.any():
         row = int(rows[finite][0])

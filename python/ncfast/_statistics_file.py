@@ -10,7 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 _FORMAT = "ncfast class statistics"
-_VERSION = 1
+_VERSION = 2
+"""Version 1 had neither `class_pooled` nor `rows` nor `chosen`; it loads as it is."""
+_REQUIRED = {"counts", "pivots", "sums", "square_sums", "feature_dtype"}
+_OPTIONAL = {"pooled", "class_pooled", "rows", "chosen"}
 
 
 def save(path: str | os.PathLike[str], arrays: dict[str, NDArray[Any] | None], feature_dtype: str | None) -> None:
@@ -73,23 +76,31 @@ def _checked(content: dict[str, Any]) -> tuple[dict[str, Any], str | None]:
     version = _version_of(content)
     if version > _VERSION:
         raise ValueError(f"written in format version {version}; this ncfast reads up to {_VERSION}: upgrade it")
-    names = {"counts", "pivots", "sums", "square_sums", "feature_dtype"}
-    if not names <= content.keys() <= names | {"pooled"}:
-        raise ValueError(f"holds {sorted(content)}; wanted {sorted(names)} and perhaps pooled")
+    if not _REQUIRED <= content.keys() <= _REQUIRED | _OPTIONAL:
+        raise ValueError(f"holds {sorted(content)}; wanted {sorted(_REQUIRED)} and perhaps {sorted(_OPTIONAL)}")
     feature_dtype = str(content.pop("feature_dtype")) or None
     if content["pivots"].ndim != 2:
         raise ValueError("its pivots are not two-dimensional")
     k, d = content["pivots"].shape
-    shapes = {"counts": (k,), "pivots": (k, d), "sums": (k, d), "square_sums": (k,), "pooled": (d, d)}
+    shapes = {
+        "pivots": (k, d),
+        "sums": (k, d),
+        "pooled": (d, d),
+        "class_pooled": (k, d, d),
+    }
+    integers = {"rows", "chosen"} if "rows" in content else {"counts", "chosen"}
     for name, array in content.items():
-        dtype = np.int64 if name == "counts" else np.float64
-        if array.shape != shapes[name] or array.dtype != dtype:
-            raise ValueError(f"its {name} are {array.dtype}{array.shape}; wanted {np.dtype(dtype)}{shapes[name]}")
+        dtype = np.int64 if name in integers else np.float64
+        shape = shapes.get(name, (k,))
+        if array.shape != shape or array.dtype != dtype:
+            raise ValueError(f"its {name} are {array.dtype}{array.shape}; wanted {np.dtype(dtype)}{shape}")
         if not np.isfinite(array).all():
             raise ValueError(f"its {name} are not all finite")
-    for name in ("counts", "square_sums"):
+    for name in {"counts", "square_sums", "rows", "chosen"} & content.keys():
         if (content[name] < 0).any():
             raise ValueError(f"its {name} are negative")
+    if "chosen" in content and np.unique(content["chosen"]).size < k:
+        raise ValueError("its chosen are not all different")
     return content, feature_dtype
 
 

@@ -50,8 +50,16 @@ def _parser() -> argparse.ArgumentParser:
     measure.add_argument("--weights", type=Path, help=".npy of shape (K, d): rows of the classifier")
     measure.add_argument("--bias", type=Path, help=".npy of shape (K,): its bias")
     measure.add_argument("--json", type=Path, metavar="OUT", help="also write the report there")
+    measure.add_argument(
+        "--metrics",
+        default="standard",
+        metavar="NAMES",
+        help="standard, all, groups (nc1 ... nc5) or keys, with commas",
+    )
     measure.add_argument("--num-classes", type=int, metavar="K", help="default: rows of weights, or largest label + 1")
     measure.add_argument("--weighting", choices=("papyan", "class", "sample"), default="papyan")
+    measure.add_argument("--conventions", choices=("ncfast", "papyan", "zhu", "rhubarbwu"), default="ncfast")
+    measure.add_argument("--errors", action="store_true", help="jackknife standard errors over classes")
     measure.add_argument("--precision", choices=("feature", "double"), default="feature")
     measure.add_argument("--nonfinite", choices=("raise", "skip"), default="raise")
     measure.add_argument("--method", choices=("auto", "projection", "scatter"), default="auto")
@@ -91,8 +99,11 @@ def _measure(options: argparse.Namespace) -> None:
             _open(options.labels),
             None if options.weights is None else _open(options.weights),
             None if options.bias is None else _open(options.bias),
+            metrics=options.metrics.split(","),
             num_classes=options.num_classes,
             weighting=options.weighting,
+            conventions=options.conventions,
+            errors=options.errors,
             precision=options.precision,
             nonfinite=options.nonfinite,
             method=options.method,

@@ -18,7 +18,8 @@ from ._features import Block
 from ._labels import SKIPPED
 from .decisions import AffineRule, Certificate, certify, linear_rule, nearest_mean_rule
 from .metrics._checks import unit_power
-from .metrics.variability import BetweenClass, global_mean, nc1_of_spread, within_class_weights
+from .metrics._within import sample_shares
+from .metrics.variability import BetweenClass, global_mean, nc1_of_spread
 from .statistics import ClassStatistics
 
 Float = NDArray[np.float64]
@@ -45,16 +46,16 @@ class Projection:
     def __post_init__(self) -> None:
         self.pivots = np.ascontiguousarray(np.nan_to_num(self.stats.means), dtype=self.dtype)
         self.basis = np.ascontiguousarray(self.between.basis, dtype=self.dtype)
-        self.class_weights = within_class_weights(self.stats, self.weighting)
+        self.class_weights = sample_shares(self.stats, self.weighting)
         self.column_squares = np.zeros(self.between.values.size)
         deviation = float(np.sqrt(self.stats.squared_deviations.sum() / self.stats.num_samples))
         self.scale = min(unit_power(deviation), float(2.0 ** (np.finfo(self.dtype).maxexp - 8)))
 
-    def add(self, block: Block, labels: NDArray[np.int64]) -> Float:
-        """Add a block; return the distance of each row to its rounded class mean."""
+    def add(self, block: Block, labels: NDArray[np.int64], weights: Float | None = None) -> Float:
+        """Add a block, rows counted as often as they weigh; return the distance of each row to its pivot."""
         norms = np.empty(block.shape[0])
         _core.project(
-            block, labels, self.pivots, self.scale, self.basis, self.class_weights, self.column_squares, norms
+            block, labels, weights, self.pivots, self.scale, self.basis, self.class_weights, self.column_squares, norms
         )
         norms /= self.scale
         return norms
@@ -64,13 +65,21 @@ class Projection:
         difference: Float = np.where(self.stats.present[:, None], self.stats.means - self.pivots, 0.0)
         return difference
 
+    def spread(self) -> Float:
+        """``v_j^T S_W v_j`` of all rows added, by direction of S_B."""
+        excess = self.spread_of(self.rounding_of_means())
+        return np.maximum(self.column_squares / self.scale / self.scale - excess, 0.0)
+
+    def spread_of(self, shifts: Float) -> Float:
+        """Return what moving each class by its row of `shifts` (K, d) adds to the spread, by direction of S_B."""
+        along = _core.cross_gram(shifts, np.ascontiguousarray(self.between.basis.T))
+        spread: Float = (self.class_weights * self.stats.counts) @ (along * along)
+        return spread
+
     def nc1(self) -> float:
         """``Tr(S_W S_B^+)/K`` of all rows added."""
-        along = _core.cross_gram(self.rounding_of_means(), np.ascontiguousarray(self.between.basis.T))
-        excess = (self.class_weights * self.stats.counts) @ (along * along)
-        spread = np.maximum(self.column_squares / self.scale / self.scale - excess, 0.0)
         total = float(self.stats.squared_deviations.sum())
-        return nc1_of_spread(spread, self.between, int(self.stats.present.sum()), total)
+        return nc1_of_spread(self.spread(), self.between, int(self.stats.present.sum()), total)
 
 
 class Decisions:
@@ -87,25 +96,33 @@ class Decisions:
             self._linear = linear_rule(head.weights, bias, stats, centre, dtype)
         self._nearest_certificate = certify(self._nearest, stats)
         self._linear_certificate = certify(self._linear, stats) if self._linear is not None else None
-        # Distances arrive relative to rounded means: widened by that rounding, and by their own.
-        rounding = projection.rounding_of_means()
-        self._widening = np.sqrt(np.einsum("kd,kd->k", rounding, rounding))
+        # Distances arrive relative to pivots: widened by what those are off the means, and by their own rounding.
+        off = np.where(stats.present[:, None], stats.means - projection.pivots, 0.0)
+        self._widening = np.sqrt(np.einsum("kd,kd->k", off, off))
         self._slack = 1.0 + 4.0 * float(np.finfo(projection.dtype).eps)
-        self.samples = 0
-        self.nearest_is_label = 0
-        self.disagreements = 0
+        # What the samples of each kind weigh, and how many decisions were certified.
+        self.samples = 0.0
+        self.nearest_is_label = 0.0
+        self.right_by_class = np.zeros(stats.num_classes)
+        self.disagreements = 0.0
+        self.rows = 0
         self.certified = 0
 
-    def add(self, block: Block, labels: NDArray[np.int64], norms: Float) -> None:
+    def add(self, block: Block, labels: NDArray[np.int64], norms: Float, weights: Float | None = None) -> None:
         """Decide a block."""
         kept = labels != SKIPPED
         distances = norms * self._slack + self._widening[labels]
         nearest = self._decide(self._nearest, self._nearest_certificate, block, labels, kept, distances)
-        self.samples += int(np.count_nonzero(kept))
-        self.nearest_is_label += int(np.count_nonzero((nearest == labels) & kept))
+        self.rows += int(np.count_nonzero(kept))
+        self.samples += _weight_of(kept, weights)
+        right = (nearest == labels) & kept
+        self.nearest_is_label += _weight_of(right, weights)
+        self.right_by_class += np.bincount(
+            labels[right], None if weights is None else weights[right], minlength=self.right_by_class.size
+        )
         if self._linear is not None and self._linear_certificate is not None:
             chosen = self._decide(self._linear, self._linear_certificate, block, labels, kept, distances)
-            self.disagreements += int(np.count_nonzero((nearest != chosen) & kept))
+            self.disagreements += _weight_of((nearest != chosen) & kept, weights)
 
     def _decide(
         self,
@@ -123,3 +140,8 @@ class Decisions:
         if open_rows.size:
             decisions[open_rows] = rule.decide(block, open_rows)
         return decisions
+
+
+def _weight_of(rows: NDArray[np.bool_], weights: Float | None) -> float:
+    """Sum of the weights of these rows."""
+    return float(np.count_nonzero(rows) if weights is None else weights[rows].sum())

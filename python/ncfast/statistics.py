@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from . import _core, _statistics_file
+from . import _core, _statistics_algebra, _statistics_file
+from ._statistics_algebra import NOT_GIVEN, mirror
 
 Float = NDArray[np.float64]
+Int = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,18 +22,25 @@ class ClassStatistics:
 
     Attributes
     ----------
-    counts : ndarray of int64, shape (K,)
-        Samples per class, ``n_k``.
+    counts : ndarray of int64, or of float64 with sample weights, shape (K,)
+        What each class counts, ``n_k``: its samples, or the sum ``sum_i w_i`` of their weights. A sample of
+        weight w is to every metric what w samples are.
     pivots : ndarray of float64, shape (K, d)
         A point ``a_k`` near the mean of each class; zero for a class without samples.
     sums : ndarray of float64, shape (K, d)
-        ``sum_i (h_i - a_k)`` over the samples of class k.
+        ``sum_i w_i (h_i - a_k)`` over the samples of class k.
     square_sums : ndarray of float64, shape (K,)
-        ``sum_i ||h_i - a_k||^2``.
+        ``sum_i w_i ||h_i - a_k||^2``.
     pooled : ndarray of float64, shape (d, d), or None
-        ``sum_i (h_i - a_y)(h_i - a_y)^T`` over all samples, if collected.
+        ``sum_i w_i (h_i - a_y)(h_i - a_y)^T`` over all samples, if collected.
     feature_dtype : str or None
         dtype the features were stored in; "mixed" for several, None before any sample.
+    class_pooled : ndarray of float64, shape (K, d, d), or None
+        The same by class, if collected; `pooled` is its sum.
+    rows : ndarray of int64, shape (K,)
+        Rows per class, whatever they weigh; `counts` itself without weights.
+    chosen : ndarray of int64, shape (K,), or None
+        Labels of the classes if they were selected from others, see `select`.
 
     Notes
     -----
@@ -39,15 +48,23 @@ class ClassStatistics:
     is small against the mean.
     """
 
-    counts: NDArray[np.int64]
+    counts: Int | Float
     pivots: Float
     sums: Float
     square_sums: Float
     pooled: Float | None = None
     feature_dtype: str | None = None
+    class_pooled: Float | None = None
+    rows: Int = field(default_factory=lambda: NOT_GIVEN)
+    chosen: Int | None = None
 
     def __post_init__(self) -> None:
-        for array in (self.counts, self.pivots, self.sums, self.square_sums, self.pooled):
+        if self.rows.size == 0:
+            object.__setattr__(self, "rows", self.counts)
+        if self.class_pooled is not None and self.pooled is None:
+            object.__setattr__(self, "pooled", self.class_pooled.sum(axis=0))
+        arrays = (self.counts, self.pivots, self.sums, self.square_sums, self.pooled, self.class_pooled)
+        for array in (*arrays, self.rows, self.chosen):
             if array is not None:
                 array.setflags(write=False)
 
@@ -62,9 +79,25 @@ class ClassStatistics:
         return int(self.pivots.shape[1])
 
     @property
-    def num_samples(self) -> int:
-        """N, the samples of all classes."""
-        return int(self.counts.sum())
+    def num_samples(self) -> float:
+        """N, what all classes count together: an int, or with sample weights the float sum of them."""
+        total: float = self.counts.sum().item()
+        return total
+
+    @property
+    def num_rows(self) -> int:
+        """Rows of all classes, whatever they weigh."""
+        return int(self.rows.sum())
+
+    @property
+    def weighted(self) -> bool:
+        """Whether sample weights were given."""
+        return self.rows is not self.counts
+
+    @property
+    def labels(self) -> Int:
+        """Label of each class, shape (K,): 0 to K-1, unless classes were selected."""
+        return np.arange(self.num_classes) if self.chosen is None else self.chosen
 
     @property
     def present(self) -> NDArray[np.bool_]:
@@ -73,21 +106,21 @@ class ClassStatistics:
 
     @property
     def missing_classes(self) -> tuple[int, ...]:
-        """Classes without samples."""
-        return tuple(int(k) for k in np.flatnonzero(self.counts == 0))
+        """Labels of the classes without samples."""
+        return tuple(int(label) for label in self.labels[~self.present])
 
     @cached_property
     def means(self) -> Float:
         """Class means ``mu_k``, shape (K, d); NaN rows for classes without samples."""
-        means = self.pivots + self._mean_offsets
+        means = self.pivots + self.mean_offsets
         means[~self.present] = np.nan
         means.setflags(write=False)
         return means
 
     @cached_property
     def squared_deviations(self) -> Float:
-        """Per class ``sum_i ||h_i - mu_k||^2``, shape (K,)."""
-        about_means: Float = self.square_sums - np.einsum("kd,kd->k", self.sums, self._mean_offsets)
+        """Per class ``sum_i w_i ||h_i - mu_k||^2``, shape (K,)."""
+        about_means: Float = self.square_sums - np.einsum("kd,kd->k", self.sums, self.mean_offsets)
         # Both terms are sums of squares: below zero lies rounding alone.
         np.maximum(about_means, 0.0, out=about_means)
         about_means.setflags(write=False)
@@ -95,7 +128,7 @@ class ClassStatistics:
 
     @cached_property
     def scatter(self) -> Float:
-        """Pooled within-class scatter ``sum_i (h_i - mu_y)(h_i - mu_y)^T``, shape (d, d).
+        """Pooled within-class scatter ``sum_i w_i (h_i - mu_y)(h_i - mu_y)^T``, shape (d, d).
 
         Raises
         ------
@@ -105,67 +138,85 @@ class ClassStatistics:
         if self.pooled is None:
             raise ValueError("scatter was not collected; use Accumulator(..., scatter=True)")
         lower = self.pooled.copy()
-        _core.rank_update(self.sums / np.sqrt(np.maximum(self.counts, 1))[:, None], -1.0, lower)
+        _core.rank_update(self.sums / np.sqrt(self._divisors)[:, None], -1.0, lower)
         scatter = mirror(lower)
         scatter.setflags(write=False)
         return scatter
 
+    def class_scatter(self, index: int) -> Float:
+        """Scatter ``sum_i w_i (h_i - mu_k)(h_i - mu_k)^T`` of the class at this position, shape (d, d).
+
+        Raises
+        ------
+        ValueError
+            If scatters were not collected by class.
+        """
+        if self.class_pooled is None:
+            raise ValueError("scatters were not collected by class; use Accumulator(..., scatter='class')")
+        root = self.sums[index] / np.sqrt(self._divisors[index])
+        scatter: Float = self.class_pooled[index] - np.multiply.outer(root, root)
+        return scatter
+
     @property
-    def _mean_offsets(self) -> Float:
+    def _divisors(self) -> Float:
+        """Counts, 1 for classes without samples."""
+        return np.where(self.present, self.counts, 1.0)
+
+    @property
+    def mean_offsets(self) -> Float:
         """``mu_k - a_k``; zero for classes without samples."""
-        offsets: Float = self.sums / np.maximum(self.counts, 1)[:, None]
+        offsets: Float = self.sums / self._divisors[:, None]
         return offsets
 
     def merge(self, other: ClassStatistics) -> ClassStatistics:
         """Return the statistics of both sets of samples together.
 
-        Counts are exact; the rest depends on the order of merging by rounding alone.
+        Counts of samples are exact; the rest depends on the order of merging by rounding alone.
 
         Parameters
         ----------
         other : ClassStatistics
-            Of the same shape, and with a scatter if and only if this has one.
+            Of the same classes and features, and with a scatter of the same kind.
 
         Raises
         ------
         ValueError
             If the two do not match.
         """
-        self._require_match(other)
-        # Classes keep this side's pivot; those it has not seen take the other's.
-        pivots = np.where(self.present[:, None], self.pivots, other.pivots)
-        shift = np.where(other.present[:, None], other.pivots - pivots, 0.0)
-        n = other.counts[:, None].astype(np.float64)
-        return ClassStatistics(
-            counts=self.counts + other.counts,
-            pivots=pivots,
-            sums=self.sums + other.sums + n * shift,
-            square_sums=self.square_sums
-            + other.square_sums
-            + np.einsum("kd,kd->k", shift, 2.0 * other.sums + n * shift),
-            pooled=self._merged_scatter(other, shift),
-            feature_dtype=_merged_dtype(self.feature_dtype, other.feature_dtype),
-        )
+        return _statistics_algebra.merge(self, other)
 
-    def _merged_scatter(self, other: ClassStatistics, shift: Float) -> Float | None:
-        if self.pooled is None or other.pooled is None:
-            return None
-        # s t^T + t s^T + n t t^T = n (t + s/n)(t + s/n)^T - s s^T / n: two symmetric updates.
-        merged = self.pooled + other.pooled
-        root = np.sqrt(np.maximum(other.counts, 1))[:, None]
-        _core.rank_update(root * shift + other.sums / root, 1.0, merged)
-        _core.rank_update(other.sums / root, -1.0, merged)
-        return mirror(merged)
+    def select(self, classes: ArrayLike, *, scatter: bool = True) -> ClassStatistics:
+        """Return the statistics of some classes, which become classes 0, 1, ... in the order given.
 
-    def _require_match(self, other: ClassStatistics) -> None:
-        if not isinstance(other, ClassStatistics):
-            raise TypeError(f"other is a {type(other).__name__}; wanted ClassStatistics")
-        if self.pivots.shape != other.pivots.shape:
-            raise ValueError(
-                f"other has (classes, features) = {other.pivots.shape}; wanted {self.pivots.shape} as in this one"
-            )
-        if (self.pooled is None) != (other.pooled is None):
-            raise ValueError("other and this one must both carry a scatter, or neither")
+        Parameters
+        ----------
+        classes : array_like of int
+            Labels, at least one, none twice; `labels` of the result.
+        scatter : bool, default True
+            Whether to keep the scatter.
+
+        Raises
+        ------
+        ValueError
+            For a label these statistics do not have, or if there is a pooled scatter to keep: it cannot be
+            split by class once samples of a class that is left out are in it.
+        """
+        return _statistics_algebra.select(self, classes, scatter=scatter)
+
+    def reweighted(self, factors: ArrayLike) -> ClassStatistics:
+        """Return the statistics in which each sample of class k counts ``factors[k]`` times what it did.
+
+        Parameters
+        ----------
+        factors : array_like of float, shape (K,)
+            Positive and finite.
+
+        Raises
+        ------
+        ValueError
+            If factors differ and there is a pooled scatter, which cannot be split by class.
+        """
+        return _statistics_algebra.reweight(self, factors)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write to one ``.npz`` file, whole or not at all.
@@ -180,14 +231,17 @@ class ClassStatistics:
                 "pivots": self.pivots,
                 "sums": self.sums,
                 "square_sums": self.square_sums,
-                "pooled": self.pooled,
+                "pooled": self.pooled if self.class_pooled is None else None,
+                "class_pooled": self.class_pooled,
+                "rows": self.rows if self.weighted else None,
+                "chosen": self.chosen,
             },
             self.feature_dtype,
         )
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> ClassStatistics:
-        """Read what `save` wrote.
+        """Read what `save` wrote, in this version or an earlier one.
 
         Raises
         ------
@@ -199,16 +253,3 @@ class ClassStatistics:
         """
         arrays, feature_dtype = _statistics_file.load(path)
         return cls(**arrays, feature_dtype=feature_dtype)
-
-
-def mirror(lower: Float) -> Float:
-    """Return the symmetric matrix with this lower triangle."""
-    full = np.tril(lower)
-    full += np.tril(lower, -1).T
-    return full
-
-
-def _merged_dtype(ours: str | None, theirs: str | None) -> str | None:
-    if ours is None or theirs is None:
-        return ours or theirs
-    return ours if ours == theirs else "mixed"

@@ -5,7 +5,7 @@ All arithmetic is float64; results do not depend on the number of threads.
 """
 
 from .class_pairs import cdnv_per_class, worst_pairs
-from .class_rank import class_numerical_rank
+from .class_rank import class_numerical_rank, class_numerical_rank_statistics
 from .duality import alignment_etf, alignment_of, self_duality, unc3
 from .frames import coherence, frame_potential, tightness, welch_ratio
 from .geometry import equiangularity, equinorm, etf_distance, max_angle, of_distance
@@ -34,6 +34,7 @@ __all__ = [
     "cdnv",
     "cdnv_per_class",
     "class_numerical_rank",
+    "class_numerical_rank_statistics",
     "coherence",
     "cosine_margins",
     "equiangularity",

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import _core
 from .._features import Block, Features, as_features
-from ..statistics import mirror
+from .._statistics_algebra import mirror
 
 Float = NDArray[np.float64]
 _BLOCK_VALUES = 4 << 20  # values held at a time: 32 MiB

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _core
 from .._classifier import as_classifier
+from .._features import Block
 from .._labels import as_labels, class_indices
 from ..accumulate import Accumulator
 from ._checks import as_frame, unit_power, warn_degenerate
@@ -15,6 +18,7 @@ from ._samples import as_vector, read_samples, sample_blocks
 from .variability import global_mean as mean_of_means
 
 Float = NDArray[np.float64]
+_BLOCK_VALUES = 4 << 20  # values held at a time: 32 MiB
 
 
 def bias_alignment(weights: ArrayLike, bias: ArrayLike | None, global_mean: ArrayLike) -> float:
@@ -91,15 +95,56 @@ def cosine_margins(
     if unit is None:
         return margins
     for first, rows in sample_blocks(source, k):
-        numbers = np.arange(rows.shape[0])
-        own = classes[first : first + rows.shape[0]]
-        deviations = rows - centre
-        lengths = np.linalg.norm(deviations, axis=1)
-        cosines = _core.cross_gram(deviations, unit)
-        mine = cosines[numbers, own]
-        cosines[numbers, own] = -np.inf
-        np.divide(mine - cosines.max(axis=1), lengths, out=margins[first : first + numbers.size], where=lengths > 0)
+        stop = first + rows.shape[0]
+        margins[first:stop] = margins_of(rows, classes[first:stop], unit, centre)
     if np.isnan(margins).any():
         row = int(np.flatnonzero(np.isnan(margins))[0])
         warn_degenerate(f"the sample at row {row} equals the global mean: its cosine margin is undefined")
     return margins
+
+
+def margins_of(rows: Float, classes: NDArray[np.int64], unit: Float, centre: Float) -> Float:
+    """Cosine margins of float64 rows against unit directions; nan for a row equal to the centre."""
+    numbers = np.arange(rows.shape[0])
+    deviations = rows - centre
+    lengths = np.linalg.norm(deviations, axis=1)
+    cosines = _core.cross_gram(deviations, unit)
+    mine = cosines[numbers, classes]
+    cosines[numbers, classes] = -np.inf
+    margins = np.full(numbers.size, np.nan)
+    np.divide(mine - cosines.max(axis=1), lengths, out=margins, where=lengths > 0)
+    return margins
+
+
+@dataclass
+class MarginSums:
+    """Mean and least cosine margin of rows that come in blocks."""
+
+    unit: Float | None
+    centre: Float
+    total: float = 0.0
+    weight: float = 0.0
+    least: float = np.inf
+
+    @classmethod
+    def of(cls, weights: Float, centre: Float) -> MarginSums:
+        """No rows yet; `centre` is the global mean."""
+        return cls(unit_rows(weights - weights.mean(axis=0)), centre)
+
+    def add(self, block: Block, classes: NDArray[np.int64], weights: Float | None = None) -> None:
+        """Add a block, rows counted as often as they weigh; rows of a negative class are left out."""
+        kept = np.flatnonzero(classes >= 0)
+        step = max(1, _BLOCK_VALUES // max(block.shape[1], 1 if self.unit is None else self.unit.shape[0]))
+        for rows in (kept[start : start + step] for start in range(0, kept.size, step)):
+            margins = np.full(rows.size, np.nan)
+            if self.unit is not None:
+                margins = margins_of(block[rows].astype(np.float64), classes[rows], self.unit, self.centre)
+            self.total += float(margins.sum() if weights is None else np.sum(weights[rows] * margins))
+            self.weight += float(rows.size if weights is None else weights[rows].sum())
+            self.least = float(np.minimum(self.least, margins.min()))
+
+    def summary(self) -> tuple[float, float]:
+        """Return both; nan, with a warning, if a row equals the global mean."""
+        if np.isnan(self.least) and self.unit is not None:
+            warn_degenerate("a sample equals the global mean: its cosine margin is undefined")
+        return self.total / self.weight, self.least

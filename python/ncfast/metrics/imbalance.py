@@ -31,7 +31,7 @@ def gof_distance(
     vectors : array_like, shape (K, d)
         V: the weights, the product of all of them if linear layers follow the features; or the class
         means, as they are, not centred.
-    counts : array_like of int, shape (K,)
+    counts : array_like, shape (K,)
         Samples per class.
     side : {"weights", "means"}
         Which of the two `vectors` are.
@@ -71,7 +71,7 @@ def gof_alignment(
         W, or the product of all linear layers after the features.
     means : array_like, shape (K, d)
         Class means Hbar as they are, not centred.
-    counts : array_like of int, shape (K,)
+    counts : array_like, shape (K,)
         Samples per class.
     weight_decay, feature_decay, depth
         As in `gof_logits`.
@@ -101,7 +101,7 @@ def gof_logits(counts: ArrayLike, *, weight_decay: float, feature_decay: float, 
 
     Parameters
     ----------
-    counts : array_like of int, shape (K,)
+    counts : array_like, shape (K,)
         Samples per class.
     weight_decay : float
         Of each weight matrix, positive.
@@ -133,7 +133,7 @@ def seli_distance(vectors: ArrayLike, counts: ArrayLike, side: str) -> float:
     ----------
     vectors : array_like, shape (K, d)
         V: the weights; or the class means minus the mean of the class means.
-    counts : array_like of int, shape (K,)
+    counts : array_like, shape (K,)
         Samples per class.
     side : {"weights", "means"}
         Which of the two `vectors` are.
@@ -241,10 +241,10 @@ def _is_weights(side: str) -> bool:
 
 def _as_counts(counts: ArrayLike, classes: int | None) -> Float:
     values = np.asarray(counts)
-    if values.dtype.kind not in "iu":
-        raise TypeError(f"counts has dtype {values.dtype}; wanted integers, samples per class")
+    if values.dtype.kind not in "fiu":
+        raise TypeError(f"counts has dtype {values.dtype}; wanted samples per class, or sums of their weights")
     if values.ndim != 1 or values.size < 2 or classes not in (None, values.size):
         raise ValueError(f"counts has shape {values.shape}; wanted ({classes or 'K'},), one per class")
-    if values.min() < 1:
-        raise ValueError(f"counts holds {values.min()}; wanted at least 1 each (leave out missing classes)")
+    if not (np.isfinite(values) & (values > 0)).all():
+        raise ValueError(f"counts holds {values.min()}; wanted positive numbers (leave out missing classes)")
     return values.astype(np.float64)

@@ -9,7 +9,7 @@ from .. import _core
 from .._choices import as_choice
 from ..statistics import ClassStatistics
 from ._checks import warn_degenerate
-from ._within import require_pooled_weights, within_factor
+from ._within import pooled_by, within_factor
 from .variability import BetweenClass, between_class, require_two_classes
 
 Float = NDArray[np.float64]
@@ -51,7 +51,7 @@ def nc1_svd_ratio(stats: ClassStatistics, *, weighting: str = "papyan") -> float
     package names the metric.
     """
     between = _checked(stats, weighting)
-    within, _ = within_factor(stats)
+    within, _ = within_factor(pooled_by(stats, weighting))
     rank = between.values.size
     if rank == 0:
         warn_degenerate("the class means coincide (S_B = 0): NC1 is infinite, or undefined without any spread")
@@ -91,7 +91,7 @@ def vci(stats: ClassStatistics, *, weighting: str = "papyan") -> float:
     Xu, Liu, "Quantifying the variability collapse of neural networks", ICML 2023.
     """
     between = _checked(stats, weighting)
-    within, axes = within_factor(stats)
+    within, axes = within_factor(pooled_by(stats, weighting))
     rank = between.values.size
     if rank == 0:
         warn_degenerate("the class means coincide (S_B = 0): VCI is 1, or undefined without any spread")
@@ -106,7 +106,6 @@ def vci(stats: ClassStatistics, *, weighting: str = "papyan") -> float:
 def _checked(stats: ClassStatistics, weighting: str) -> BetweenClass:
     as_choice("weighting", weighting)
     require_two_classes(stats)
-    require_pooled_weights(stats, weighting)
     return between_class(stats, weighting)
 
 

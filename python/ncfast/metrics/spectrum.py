@@ -65,3 +65,14 @@ def spectrum_of(values: NDArray[np.float64], shape: tuple[int, int]) -> Spectrum
         effective_rank=float(np.exp(-np.sum(shares * np.log(shares)))),
         rank=int(np.count_nonzero(relative > max(k, d) * np.finfo(np.float64).eps)),
     )
+
+
+def tightness_of(values: NDArray[np.float64], dimension: int) -> float:
+    """`tightness` of a frame with these falling singular values, in a space of `dimension`."""
+    if values[0] == 0:
+        warn_degenerate("all vectors of the frame are zero: its distance to any frame is undefined")
+        return np.nan
+    shares = (values / values[0]) ** 2
+    shares /= np.sqrt(np.sum(shares**2))
+    shares[:dimension] -= 1.0 / np.sqrt(dimension)
+    return float(np.sqrt(np.sum(shares**2)))
