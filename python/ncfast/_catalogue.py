@@ -121,7 +121,7 @@ def _frame_recipes(name: str, needs: frozenset[str]) -> tuple[Recipe, ...]:
     return (
         recipe(" ".join(shape), lambda s: [s.shape(name)[f"nc2_{key}_{name}"] for key in shape], standard=True),
         recipe("tightness", lambda s: [s.tightness(name)]),
-        recipe("coherence", lambda s: [metrics.coherence(s.frame(name))]),
+        recipe("coherence", lambda s: [s.pairs(name).coherence]),
         recipe("welch_ratio", lambda s: [metrics.welch_ratio(s.frame(name))], applies=lambda s: s.k > s.d),
         recipe("frame_potential", lambda s: [metrics.frame_potential(s.frame(name))]),
         recipe("log_uniformity log_variance", uniformity("log")),

@@ -13,9 +13,9 @@ from . import metrics
 from ._catalogue import RECIPES
 from ._classifier import Classifier
 from ._conventions import Conventions
-from .metrics import geometry
 from .metrics._checks import unit_power, warn_degenerate
 from .metrics._svd import thin_svd
+from .metrics._sweep import PairSweep, Rivals, ScaledFrame, scaled_frame, sweep
 from .metrics._within import pooled_by, sample_shares
 from .metrics.class_rank import mean_and_max
 from .metrics.spectrum import Spectrum, spectrum_of, tightness_of
@@ -158,13 +158,35 @@ class Subject:
         return self.spectra[name]
 
     @cached_property
+    def _sweeps(self) -> dict[str, PairSweep]:
+        return {}
+
+    def pairs(self, name: str) -> PairSweep:
+        """Return a sweep over the pairs of a frame; of the means, as if each class had variance 1."""
+        if name not in self._sweeps:
+            self._sweeps[name] = sweep(scaled_frame(self.weights)) if name == "weights" else self.sweep_means(None)
+        return self._sweeps[name]
+
+    def sweep_means(self, rivals: Rivals | None) -> PairSweep:
+        """Sweep over the pairs of means, looking for rivals on the way."""
+        self._sweeps["means"] = sweep(
+            self.scaled_means, uncentred=self.means, variances=np.ones(self.k), rivals=rivals
+        )
+        return self._sweeps["means"]
+
+    @cached_property
+    def scaled_means(self) -> ScaledFrame:
+        """Centred means at a scale where their squares are in range."""
+        return scaled_frame(self.centred)
+
+    @cached_property
     def _shapes(self) -> dict[str, dict[str, float]]:
         return {}
 
     def shape(self, name: str) -> dict[str, float]:
         """Metrics of a frame that are computed together, by key."""
         if name not in self._shapes:
-            values = _frame_metrics(name, self.frame(name), self.uncentred(name), self.spectrum(name))
+            values = _frame_metrics(name, self.pairs(name), self.spectrum(name))
             if ddof := self.conventions.norms_ddof:
                 values[f"nc2_equinorm_{name}"] *= float(np.sqrt(self.k / (self.k - ddof)))
             if name == "means":
@@ -188,12 +210,12 @@ class Subject:
         """Mean over the other classes of ``1 / ||mu_k - mu_l||^2``, shape (k,).
 
         It is the CDNV of each class if all variances are 1. One sweep over the pairs, and whatever is linear in the
-        variances follows from it.
+        variances follows from it. Infinite, with a warning, for a class whose mean coincides with another's.
         """
-        scale = unit_power(float(np.abs(self.centred).max()))
-        ones = np.ones(self.k)
-        unit = ClassStatistics(ones.astype(np.int64), self.centred * scale, np.zeros_like(self.centred), ones)
-        return metrics.cdnv_per_class(unit) * scale * scale
+        inverse = self.pairs("means").cdnv_per_class
+        if np.isinf(inverse).any():
+            warn_degenerate("two class means coincide: their CDNV is infinite")
+        return inverse
 
     def cdnv_of(self, variances: Float) -> float:
         """CDNV if the classes had these variances."""
