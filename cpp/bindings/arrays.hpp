@@ -2,7 +2,9 @@
 #pragma once
 
 #include <pybind11/numpy.h>
+#include <pybind11/stl.h>
 
+#include <optional>
 #include <stdexcept>
 #include <string>
 
@@ -42,6 +44,12 @@ template <class T>
 const T* dense(const Array<T>& array, Index size, const char* name) {
     require_dense(array, size, name);
     return array.data();
+}
+
+using OptionalArray = std::optional<Array<double>>;
+
+inline const double* dense_or_null(const OptionalArray& array, Index size, const char* name) {
+    return array ? dense(*array, size, name) : nullptr;
 }
 
 template <class T>

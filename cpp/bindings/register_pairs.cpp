@@ -1,8 +1,4 @@
 // The sweep over all pairs of a frame.
-#include <pybind11/stl.h>
-
-#include <optional>
-
 #include "bindings/arrays.hpp"
 #include "bindings/register.hpp"
 #include "core/threads.hpp"
@@ -11,8 +7,6 @@
 namespace ncfast::bindings {
 namespace {
 
-using OptionalArray = std::optional<Array<double>>;
-
 PairKernel kernel_named(const std::string& name) {
     if (name == "none") return PairKernel::none;
     if (name == "log") return PairKernel::log;
@@ -20,10 +14,6 @@ PairKernel kernel_named(const std::string& name) {
     if (name == "riesz") return PairKernel::riesz;
     require(name == "rbf", "kernel", "none, log, distance, riesz or rbf");
     return PairKernel::rbf;
-}
-
-const double* dense_or_null(const OptionalArray& array, Index size, const char* name) {
-    return array ? dense(*array, size, name) : nullptr;
 }
 
 py::dict as_dict(const Moments& moments) {

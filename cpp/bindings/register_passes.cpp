@@ -1,8 +1,4 @@
 // Passes over the features that need the class means first.
-#include <pybind11/stl.h>
-
-#include <optional>
-
 #include "bindings/arrays.hpp"
 #include "bindings/register.hpp"
 #include "core/threads.hpp"
@@ -16,10 +12,9 @@ void run(const ProjectJob<float, double>& job) { kernels().f32.project_double(jo
 void run(const ProjectJob<double, double>& job) { kernels().f64.project(job); }
 
 template <class T, class P>
-void project(const Array<T>& features, const Array<Index>& labels,
-             const std::optional<Array<double>>& weights, const Array<P>& pivots, double scale,
-             const Array<P>& basis, const Array<double>& class_weights, Array<double>& column_squares,
-             Array<double>& norms) {
+void project(const Array<T>& features, const Array<Index>& labels, const OptionalArray& weights,
+             const Array<P>& pivots, double scale, const Array<P>& basis, const Array<double>& class_weights,
+             Array<double>& column_squares, Array<double>& norms, std::optional<Array<P>> coordinates) {
     const Rows<T> h = rows_of(features, "features");
     const Index k = class_weights.size();
     const Index rank = column_squares.size();
@@ -28,7 +23,7 @@ void project(const Array<T>& features, const Array<Index>& labels,
     const double work =
         static_cast<double>(h.rows) * static_cast<double>(h.cols) * static_cast<double>(rank + 1);
     const ProjectJob<T, P> job{h,
-                               weights ? dense(*weights, h.rows, "weights") : nullptr,
+                               dense_or_null(weights, h.rows, "weights"),
                                y,
                                dense(pivots, k * h.cols, "pivots"),
                                static_cast<P>(scale),
@@ -37,43 +32,80 @@ void project(const Array<T>& features, const Array<Index>& labels,
                                dense(class_weights, k, "class_weights"),
                                dense_out(column_squares, rank, "column_squares"),
                                dense_out(norms, h.rows, "norms"),
+                               coordinates ? dense_out(*coordinates, h.rows * rank, "coordinates") : nullptr,
                                threads_for(work)};
     py::gil_scoped_release release;
     run(job);
 }
 
 template <class T>
-Array<Index> decide(const Array<T>& features, const Array<Index>& rows, const Array<double>& centre,
-                    double scale, const Array<T>& weights, const Array<double>& offsets,
-                    double max_weight_norm, double max_abs_offset, const Array<double>& points,
-                    const Array<double>& constants, bool by_distance) {
+std::pair<Array<Index>, std::optional<Array<Index>>> decide(
+    const Array<T>& features, const Array<Index>& rows, const Array<double>& centre, double scale,
+    const std::optional<Array<T>>& coordinates, double factor, const std::optional<Array<T>>& anchors,
+    const std::optional<Array<Index>>& labels, const OptionalArray& errors, const OptionalArray& norms,
+    const Array<T>& weights, const Array<double>& offsets, double max_weight_norm, double max_abs_offset,
+    const Array<double>& points, const Array<double>& constants, bool by_distance,
+    const OptionalArray& slopes, const OptionalArray& levels, const OptionalArray& slacks,
+    const OptionalArray& companion_points, const OptionalArray& companion_constants) {
     const Rows<T> h = rows_of(features, "features");
     const Index k = offsets.size();
-    const Index* listed = dense(rows, rows.size(), "rows");
-    for (Index i = 0; i < rows.size(); ++i) {
+    const Index n = rows.size();
+    const Index* listed = dense(rows, n, "rows");
+    for (Index i = 0; i < n; ++i) {
         require(listed[i] >= 0 && listed[i] < h.rows, "rows", "row numbers of the features");
     }
-    Array<Index> decisions(rows.size());
-    const double work =
-        static_cast<double>(rows.size()) * static_cast<double>(h.cols) * static_cast<double>(k);
-    const DecideJob<T> job{h,
-                           listed,
-                           rows.size(),
-                           dense(centre, h.cols, "centre"),
-                           scale,
-                           dense(weights, k * h.cols, "weights"),
-                           dense(offsets, k, "offsets"),
-                           k,
-                           max_weight_norm,
-                           max_abs_offset,
-                           dense(points, k * h.cols, "points"),
-                           dense(constants, k, "constants"),
-                           by_distance,
-                           decisions.mutable_data(),
-                           threads_for(work)};
-    py::gil_scoped_release release;
-    feature_kernels<T>().decide(job);
-    return decisions;
+    const Index width = coordinates ? coordinates->shape(1) : h.cols;
+    Coordinates<T> in_span{};
+    if (coordinates) {
+        require(anchors && labels && errors && norms, "coordinates", "given with all that belongs to them");
+        in_span = {dense(*coordinates, h.rows * width, "coordinates"),
+                   static_cast<T>(factor),
+                   dense(*anchors, k * width, "anchors"),
+                   dense(*labels, h.rows, "labels"),
+                   dense(*errors, n, "errors"),
+                   dense(*norms, n, "norms")};
+        for (Index i = 0; i < n; ++i) {
+            const Index label = in_span.labels[listed[i]];
+            require(label >= 0 && label < k, "labels", "a class of each listed row");
+        }
+    }
+    Array<Index> decisions(n);
+    std::optional<Array<Index>> seconds;
+    Companion companion{};
+    if (slopes) {
+        require(levels && slacks && companion_points && companion_constants, "slopes",
+                "given with all that belongs to them");
+        seconds = Array<Index>(n);
+        companion = {dense(*slopes, k, "slopes"),
+                     dense(*levels, k, "levels"),
+                     dense(*slacks, k, "slacks"),
+                     {dense(*companion_points, k * h.cols, "companion_points"),
+                      dense(*companion_constants, k, "companion_constants"), false},
+                     seconds->mutable_data()};
+    }
+    const double work = static_cast<double>(n) * static_cast<double>(width) * static_cast<double>(k);
+    const DecideJob<T> job{
+        h,
+        listed,
+        n,
+        dense(centre, h.cols, "centre"),
+        scale,
+        in_span,
+        width,
+        dense(weights, k * width, "weights"),
+        dense(offsets, k, "offsets"),
+        k,
+        max_weight_norm,
+        max_abs_offset,
+        {dense(points, k * h.cols, "points"), dense(constants, k, "constants"), by_distance},
+        decisions.mutable_data(),
+        companion,
+        threads_for(work)};
+    {
+        py::gil_scoped_release release;
+        feature_kernels<T>().decide(job);
+    }
+    return {decisions, seconds};
 }
 
 template <class T, class P>
@@ -81,15 +113,23 @@ void register_project(py::module_& module) {
     module.def("project", &project<T, P>, py::arg("features").noconvert(), py::arg("labels").noconvert(),
                py::arg("weights").noconvert(), py::arg("pivots").noconvert(), py::arg("scale"),
                py::arg("basis").noconvert(), py::arg("class_weights").noconvert(),
-               py::arg("column_squares").noconvert(), py::arg("norms").noconvert());
+               py::arg("column_squares").noconvert(), py::arg("norms").noconvert(),
+               py::arg("coordinates").noconvert());
 }
 
 template <class T>
 void register_decide(py::module_& module) {
-    module.def("decide", &decide<T>, py::arg("features").noconvert(), py::arg("rows").noconvert(),
-               py::arg("centre").noconvert(), py::arg("scale"), py::arg("weights").noconvert(),
-               py::arg("offsets").noconvert(), py::arg("max_weight_norm"), py::arg("max_abs_offset"),
-               py::arg("points").noconvert(), py::arg("constants").noconvert(), py::arg("by_distance"));
+    const py::object none = py::none();
+    module.def(
+        "decide", &decide<T>, py::kw_only(), py::arg("features").noconvert(), py::arg("rows").noconvert(),
+        py::arg("centre").noconvert(), py::arg("scale"), py::arg("coordinates").noconvert() = none,
+        py::arg("factor") = 1.0, py::arg("anchors").noconvert() = none, py::arg("labels").noconvert() = none,
+        py::arg("errors").noconvert() = none, py::arg("norms").noconvert() = none,
+        py::arg("weights").noconvert(), py::arg("offsets").noconvert(), py::arg("max_weight_norm"),
+        py::arg("max_abs_offset"), py::arg("points").noconvert(), py::arg("constants").noconvert(),
+        py::arg("by_distance"), py::arg("slopes").noconvert() = none, py::arg("levels").noconvert() = none,
+        py::arg("slacks").noconvert() = none, py::arg("companion_points").noconvert() = none,
+        py::arg("companion_constants").noconvert() = none);
 }
 
 }  // namespace

@@ -1,8 +1,4 @@
 // Accumulation and the algebra of scatters.
-#include <pybind11/stl.h>
-
-#include <optional>
-
 #include "bindings/arrays.hpp"
 #include "bindings/register.hpp"
 #include "core/threads.hpp"
@@ -26,8 +22,6 @@ Array<std::uint8_t> screen(const Array<T>& features) {
     feature_kernels<T>().screen(job);
     return unusable;
 }
-
-using OptionalArray = std::optional<Array<double>>;
 
 double* dense_out_or_null(OptionalArray& array, Index size, const char* name) {
     return array ? dense_out(*array, size, name) : nullptr;

@@ -60,7 +60,7 @@ struct ScatterJob {
 
 /// With z_i = scale * (h_i - pivot(label_i)): adds weight_i * class_weight(label_i) * (z_i . basis_j)^2 to
 /// `column_squares[j]`, and writes ||z_i||. Products are in P. Rows with a negative label are left out
-/// (norm 0). `rank` 0 asks for the norms alone.
+/// (norm 0). `rank` 0 asks for the norms alone. The products z_i . basis_j are kept if asked for.
 template <class T, class P>
 struct ProjectJob {
     Rows<T> features;
@@ -73,13 +73,42 @@ struct ProjectJob {
     const double* class_weights;  // (K)
     double* column_squares;       // (rank) in/out
     double* norms;                // (rows) out
+    P* coordinates;               // (rows, rank) out, or null
     int threads;
 };
 
-/// For listed rows, the smallest k of the largest score. Scores are weights_k . (scale * (h - centre)) +
-/// offsets_k, computed in T, where their rounding bound leaves one winner; elsewhere they are computed anew
-/// in extended precision from the numbers they stand for: constants_k + points_k . h, or with `by_distance`
-/// constants_k - ||h - points_k||^2. Both orders agree up to rounding.
+/// Samples by their coordinates in the span of the weights, where they are known from the projection:
+/// factor * data_row + anchors_label. `errors` bounds how far that is off, `norms` the length of the sample.
+template <class T>
+struct Coordinates {
+    const T* data;  // (rows, width) or null: samples are scale * (h - centre) themselves
+    T factor;
+    const T* anchors;      // (K, width)
+    const Index* labels;   // (rows)
+    const double* errors;  // (num_rows)
+    const double* norms;   // (num_rows)
+};
+
+/// What scores stand for: constants_k + points_k . h, or with `by_distance` constants_k - ||h - points_k||^2.
+struct ExactRule {
+    const double* points;     // (K, d)
+    const double* constants;  // (K)
+    bool by_distance;
+};
+
+/// A second rule whose scores nearly follow from the products p_k of the first:
+/// |score_k - (slope_k p_k + level_k)| <= slack_k ||sample||.
+struct Companion {
+    const double* slopes;  // (K) or null: no second rule
+    const double* levels;  // (K)
+    const double* slacks;  // (K)
+    ExactRule exact;
+    Index* decisions;  // (num_rows) out; -1 where too many classes are left
+};
+
+/// For listed rows, the smallest k of the largest score p_k + offsets_k, p_k = weights_k . sample, computed
+/// in T where rounding bounds leave one winner. Elsewhere scores are computed anew, in double or extended
+/// precision, from the numbers they stand for. Both orders agree up to rounding.
 template <class T>
 struct DecideJob {
     Rows<T> features;
@@ -87,15 +116,16 @@ struct DecideJob {
     Index num_rows;
     const double* centre;  // (d)
     double scale;
-    const T* weights;       // (K, d)
+    Coordinates<T> coordinates;
+    Index width;            // d, or the number of coordinates
+    const T* weights;       // (K, width)
     const double* offsets;  // (K)
     Index num_classes;
     double max_weight_norm;
     double max_abs_offset;
-    const double* points;     // (K, d)
-    const double* constants;  // (K)
-    bool by_distance;
+    ExactRule exact;
     Index* decisions;  // (num_rows) out
+    Companion companion;
     int threads;
 };
 

@@ -9,138 +9,306 @@ namespace {
 constexpr Index kBlockRows = 128;
 constexpr Index kTileClasses = 512;
 constexpr Index kMaxCandidates = 32;
+constexpr Index kChunk = 16;
 
-// The classes whose score in T may still be the largest: all within `tolerance` of the best seen.
+// The classes that may still win: those whose highest possible score reaches the best lowest one.
 template <class T>
 struct Contenders {
-    T best = -std::numeric_limits<T>::infinity();
-    T tolerance = 0;
+    T best_low = -std::numeric_limits<T>::infinity();
     Index count = 0;
     bool overflow = false;
     Index classes[kMaxCandidates];
-    T scores[kMaxCandidates];
+    T highs[kMaxCandidates];
 
     void drop_beaten() {
         Index kept = 0;
         for (Index c = 0; c < count; ++c) {
-            if (!(scores[c] >= best - tolerance)) continue;
+            if (!(highs[c] >= best_low)) continue;
             classes[kept] = classes[c];
-            scores[kept++] = scores[c];
+            highs[kept++] = highs[c];
         }
         count = kept;
     }
 
-    void add(Index cls, T score) {
+    void add(Index cls, T high) {
         if (count == kMaxCandidates) drop_beaten();
         if (count == kMaxCandidates) {
             overflow = true;
             return;
         }
         classes[count] = cls;
-        scores[count++] = score;
+        highs[count++] = high;
     }
 
-    void add_tile(const T* tile, Index width, Index first_class) {
-        T top = tile[0];
+    // Scores lie between middle - slack and middle + slack.
+    void add_tile(const T* middles, const T* slacks, Index width, Index first_class) {
+        T top = middles[0] - slacks[0];
 #pragma omp simd reduction(max : top)
-        for (Index k = 0; k < width; ++k) top = tile[k] > top ? tile[k] : top;
-        if (top > best) best = top;
-        if (top < best - tolerance) return;
-        for (Index k = 0; k < width; ++k) {
-            if (tile[k] >= best - tolerance) add(first_class + k, tile[k]);
+        for (Index k = 0; k < width; ++k) top = middles[k] - slacks[k] > top ? middles[k] - slacks[k] : top;
+        if (top > best_low) best_low = top;
+        for (Index begin = 0; begin < width; begin += kChunk) {
+            const Index end = smaller(begin + kChunk, width);
+            T high = -std::numeric_limits<T>::infinity();
+#pragma omp simd reduction(max : high)
+            for (Index k = begin; k < end; ++k) {
+                high = middles[k] + slacks[k] > high ? middles[k] + slacks[k] : high;
+            }
+            if (high < best_low) continue;
+            for (Index k = begin; k < end; ++k) {
+                if (middles[k] + slacks[k] >= best_low) add(first_class + k, middles[k] + slacks[k]);
+            }
         }
     }
 };
 
-// Writes z = scale * (h - centre) and returns ||z||.
+// A sample on its way: bounds on its length and on how far products computed of it can be off.
+struct Sample {
+    double norm;
+    double product_error;
+};
+
 template <class T>
-double centre_row(const DecideJob<T>& job, Index listed, T* z) {
+constexpr double unit() {
+    return std::numeric_limits<T>::epsilon() / 2;
+}
+
+// `width` products of rounded factors, summed in whatever order.
+template <class T>
+double product_error(const DecideJob<T>& job, double norm) {
+    return 1.01 * unit<T>() * (static_cast<double>(job.width) + 8) * norm * job.max_weight_norm;
+}
+
+// Writes x = scale * (h - centre).
+template <class T>
+Sample centre_row(const DecideJob<T>& job, Index listed, T* x) {
     const T* row = job.features.data + job.rows[listed] * job.features.stride;
     const double scale = job.scale;
     double squares = 0;
 #pragma omp simd reduction(+ : squares)
     for (Index j = 0; j < job.features.cols; ++j) {
-        const double x = (static_cast<double>(row[j]) - job.centre[j]) * scale;
-        z[j] = static_cast<T>(x);
-        squares += x * x;
+        const double value = (static_cast<double>(row[j]) - job.centre[j]) * scale;
+        x[j] = static_cast<T>(value);
+        squares += value * value;
     }
-    return std::sqrt(squares);
+    const double norm = 1.0001 * std::sqrt(squares);
+    return {norm, product_error(job, norm)};
 }
 
-// How far a score computed in T can lie from the true one, whatever the order of summation: d products
-// of rounded factors, summed, plus a rounded offset.
+// Writes x = factor * coordinates + anchor.
 template <class T>
-double score_error(const DecideJob<T>& job, double norm) {
-    const double unit = std::numeric_limits<T>::epsilon() / 2;
-    const double d = static_cast<double>(job.features.cols);
-    return 1.01 * unit * ((d + 8) * norm * job.max_weight_norm + 8 * job.max_abs_offset);
+Sample gather_row(const DecideJob<T>& job, Index listed, T* x) {
+    const Coordinates<T>& c = job.coordinates;
+    const T* row = c.data + job.rows[listed] * job.width;
+    const T* anchor = c.anchors + c.labels[job.rows[listed]] * job.width;
+    const T factor = c.factor;
+#pragma omp simd
+    for (Index j = 0; j < job.width; ++j) x[j] = factor * row[j] + anchor[j];
+    const double error = c.errors[listed];
+    return {c.norms[listed], product_error(job, c.norms[listed] + error) + error * job.max_weight_norm};
+}
+
+struct Interval {
+    double low, high;
+};
+
+// The score in double, with a bound on its rounding.
+template <class T>
+Interval score_in_double(const Rows<T>& h, const ExactRule& rule, Index row, Index cls) {
+    const T* x = h.data + row * h.stride;
+    const double* point = rule.points + cls * h.cols;
+    double sum = 0, size = 0;
+    if (rule.by_distance) {
+#pragma omp simd reduction(+ : sum)
+        for (Index j = 0; j < h.cols; ++j) {
+            const double gap = static_cast<double>(x[j]) - point[j];
+            sum -= gap * gap;
+        }
+        size = -sum;
+    } else {
+#pragma omp simd reduction(+ : sum, size)
+        for (Index j = 0; j < h.cols; ++j) {
+            const double product = static_cast<double>(x[j]) * point[j];
+            sum += product;
+            size += std::abs(product);
+        }
+    }
+    const double score = sum + rule.constants[cls];
+    const double error = unit<double>() * (static_cast<double>(h.cols) + 8) * (size + std::abs(score));
+    return {score - error, score + error};
 }
 
 // Extended precision, and the numbers as they were given: equal scores come out equal.
 template <class T>
-long double exact_score(const DecideJob<T>& job, Index listed, Index cls) {
-    const T* row = job.features.data + job.rows[listed] * job.features.stride;
-    const double* point = job.points + cls * job.features.cols;
-    long double score = job.constants[cls];
-    for (Index j = 0; j < job.features.cols; ++j) {
-        const long double x = row[j];
+long double exact_score(const Rows<T>& h, const ExactRule& rule, Index row, Index cls) {
+    const T* values = h.data + row * h.stride;
+    const double* point = rule.points + cls * h.cols;
+    long double score = rule.constants[cls];
+    for (Index j = 0; j < h.cols; ++j) {
+        const long double x = values[j];
         const long double p = point[j];
-        score += job.by_distance ? -(x - p) * (x - p) : x * p;
+        score += rule.by_distance ? -(x - p) * (x - p) : x * p;
     }
     return score;
 }
 
+// The smallest of the contending classes whose score is largest.
 template <class T>
-Index settle(const DecideJob<T>& job, Index listed, Contenders<T>& contenders) {
-    contenders.drop_beaten();
-    if (!contenders.overflow && contenders.count == 1) return contenders.classes[0];
-    const Index n = contenders.overflow ? job.num_classes : contenders.count;
-    Index winner = 0;
+Index settle(const Rows<T>& h, const ExactRule& rule, Index row, const Index* classes, Index count) {
+    Index left[kMaxCandidates];
+    double highs[kMaxCandidates];
+    double best_low = -std::numeric_limits<double>::infinity();
+    for (Index c = 0; c < count; ++c) {
+        const Interval score = score_in_double(h, rule, row, classes[c]);
+        highs[c] = score.high;
+        best_low = larger(best_low, score.low);
+    }
+    Index n = 0;
+    for (Index c = 0; c < count; ++c) {
+        if (!(highs[c] < best_low)) left[n++] = classes[c];
+    }
+    Index winner = left[0];
     long double best = -std::numeric_limits<long double>::infinity();
-    for (Index c = 0; c < n; ++c) {
-        const Index cls = contenders.overflow ? c : contenders.classes[c];
-        const long double score = exact_score(job, listed, cls);
+    for (Index c = 0; n > 1 && c < n; ++c) {
+        const long double score = exact_score(h, rule, row, left[c]);
         if (score > best) {
             best = score;
-            winner = cls;
+            winner = left[c];
         }
     }
     return winner;
 }
 
+template <class T>
+Index settle_all(const Rows<T>& h, const ExactRule& rule, Index row, Index num_classes) {
+    Index winner = 0;
+    long double best = -std::numeric_limits<long double>::infinity();
+    for (Index k = 0; k < num_classes; ++k) {
+        const long double score = exact_score(h, rule, row, k);
+        if (score > best) {
+            best = score;
+            winner = k;
+        }
+    }
+    return winner;
+}
+
+template <class T>
+Index decided(const DecideJob<T>& job, Index listed, Contenders<T>& contenders) {
+    contenders.drop_beaten();
+    if (contenders.overflow || contenders.count == 0) {
+        return settle_all(job.features, job.exact, job.rows[listed], job.num_classes);
+    }
+    if (contenders.count == 1) return contenders.classes[0];
+    return settle(job.features, job.exact, job.rows[listed], contenders.classes, contenders.count);
+}
+
+template <class T>
+Index decided_by_companion(const DecideJob<T>& job, Index listed, Contenders<T>& contenders) {
+    contenders.drop_beaten();
+    if (contenders.overflow || contenders.count == 0) return -1;
+    if (contenders.count == 1) return contenders.classes[0];
+    return settle(job.features, job.companion.exact, job.rows[listed], contenders.classes, contenders.count);
+}
+
+double largest_magnitude(const double* values, Index n) {
+    double largest = 0;
+    for (Index k = 0; k < n; ++k) largest = larger(largest, std::abs(values[k]));
+    return largest;
+}
+
+// How far companion scores can be off besides their slack: by the products, and by rounding of their own.
+template <class T>
+struct CompanionErrors {
+    double slope, level;
+
+    explicit CompanionErrors(const DecideJob<T>& job)
+        : slope(
+              largest_magnitude(job.companion.slopes, job.companion.slopes != nullptr ? job.num_classes : 0)),
+          level(largest_magnitude(job.companion.levels,
+                                  job.companion.slopes != nullptr ? job.num_classes : 0)) {}
+
+    double of(const DecideJob<T>& job, const Sample& sample) const {
+        const double size = slope * (sample.norm * job.max_weight_norm + sample.product_error) + level;
+        return 1.01 * slope * sample.product_error + 8 * unit<T>() * size;
+    }
+};
+
+// Offers a tile of products to the contenders of both rules.
+template <class T>
+struct TileScores {
+    T middles[kTileClasses];
+    T slacks[kTileClasses];
+
+    void offer(const DecideJob<T>& job, const T* products, Index first, Index n, const Sample& sample,
+               Contenders<T>& contenders) {
+        const T slack = static_cast<T>(1.01 * (sample.product_error + 8 * unit<T>() * job.max_abs_offset));
+#pragma omp simd
+        for (Index j = 0; j < n; ++j) {
+            middles[j] = products[j] + static_cast<T>(job.offsets[first + j]);
+            slacks[j] = slack;
+        }
+        contenders.add_tile(middles, slacks, n, first);
+    }
+
+    void offer_companion(const DecideJob<T>& job, const T* products, Index first, Index n,
+                         const Sample& sample, double error, Contenders<T>& contenders) {
+        const Companion& rule = job.companion;
+        const double norm = 1.01 * sample.norm;
+#pragma omp simd
+        for (Index j = 0; j < n; ++j) {
+            middles[j] =
+                static_cast<T>(rule.slopes[first + j]) * products[j] + static_cast<T>(rule.levels[first + j]);
+            slacks[j] = static_cast<T>(rule.slacks[first + j] * norm + error);
+        }
+        contenders.add_tile(middles, slacks, n, first);
+    }
+};
+
 }  // namespace
 
 template <class T>
 void decide(const DecideJob<T>& job) {
-    const Index d = job.features.cols;
+    const bool companion = job.companion.slopes != nullptr;
     const Index tile_classes = smaller(kTileClasses, job.num_classes);
-    const ConstRowMap<T> weights(job.weights, job.num_classes, d, Eigen::OuterStride<>(d));
+    const ConstRowMap<T> weights(job.weights, job.num_classes, job.width, Eigen::OuterStride<>(job.width));
+    const CompanionErrors<T> companion_errors(job);
 #pragma omp parallel num_threads(job.threads) if (job.threads > 1)
     {
-        RowMajor<T> centred(kBlockRows, d);
-        RowMajor<T> scores(kBlockRows, tile_classes);
-        Eigen::Matrix<Contenders<T>, Eigen::Dynamic, 1> contenders(kBlockRows);
+        RowMajor<T> samples(kBlockRows, job.width);
+        RowMajor<T> products(kBlockRows, tile_classes);
+        TileScores<T> scores;
+        Sample bounds[kBlockRows];
+        Eigen::Matrix<Contenders<T>, Eigen::Dynamic, 1> first_rule(kBlockRows);
+        Eigen::Matrix<Contenders<T>, Eigen::Dynamic, 1> second_rule(companion ? kBlockRows : 0);
 #pragma omp for schedule(dynamic)
         for (Index b = 0; b < blocks_of(job.num_rows, kBlockRows); ++b) {
             const Index first = b * kBlockRows;
             const Index rows = smaller(kBlockRows, job.num_rows - first);
             for (Index i = 0; i < rows; ++i) {
-                const double norm = centre_row(job, first + i, centred.data() + i * d);
-                contenders[i] = Contenders<T>();
-                contenders[i].tolerance = static_cast<T>(2 * score_error(job, norm));
+                T* x = samples.data() + i * job.width;
+                bounds[i] = job.coordinates.data == nullptr ? centre_row(job, first + i, x)
+                                                            : gather_row(job, first + i, x);
+                first_rule[i] = Contenders<T>();
+                if (companion) second_rule[i] = Contenders<T>();
             }
             for (Index k = 0; k < job.num_classes; k += tile_classes) {
-                const Index width = smaller(tile_classes, job.num_classes - k);
-                auto tile = scores.topLeftCorner(rows, width);
-                tile.noalias() = centred.topRows(rows) * weights.middleRows(k, width).transpose();
+                const Index n = smaller(tile_classes, job.num_classes - k);
+                products.topLeftCorner(rows, n).noalias() =
+                    samples.topRows(rows) * weights.middleRows(k, n).transpose();
                 for (Index i = 0; i < rows; ++i) {
-                    T* row = scores.data() + i * tile_classes;
-#pragma omp simd
-                    for (Index j = 0; j < width; ++j) row[j] += static_cast<T>(job.offsets[k + j]);
-                    contenders[i].add_tile(row, width, k);
+                    const T* row = products.data() + i * tile_classes;
+                    scores.offer(job, row, k, n, bounds[i], first_rule[i]);
+                    if (!companion) continue;
+                    scores.offer_companion(job, row, k, n, bounds[i], companion_errors.of(job, bounds[i]),
+                                           second_rule[i]);
                 }
             }
-            for (Index i = 0; i < rows; ++i) job.decisions[first + i] = settle(job, first + i, contenders[i]);
+            for (Index i = 0; i < rows; ++i) {
+                job.decisions[first + i] = decided(job, first + i, first_rule[i]);
+                if (companion) {
+                    job.companion.decisions[first + i] = decided_by_companion(job, first + i, second_rule[i]);
+                }
+            }
         }
     }
 }

@@ -61,6 +61,10 @@ void project(const ProjectJob<T, P>& job) {
             }
             if (job.rank == 0) continue;
             projected.topRows(rows).noalias() = centred.topRows(rows) * basis;
+            if (job.coordinates != nullptr) {
+                RowMap<P>(job.coordinates + first * job.rank, rows, job.rank,
+                          Eigen::OuterStride<>(job.rank)) = projected.topRows(rows);
+            }
             for (Index j = 0; j < job.rank; ++j) {
                 partial(b, j) = projected.col(j).head(rows).template cast<double>().cwiseAbs2().dot(
                     row_weights.head(rows));

@@ -153,15 +153,15 @@ class Measurement:
         double = self.precision == "double" or source.native is np.float64
         directions = subject.between if plan.projection else no_directions(stats.num_features)
         projection = Projection(stats, directions, subject.weighting, np.float64 if double else np.float32)
-        decisions = Decisions(stats, head, projection, source.native) if plan.decisions else None
+        decisions = Decisions(subject, projection, source.native) if plan.decisions else None
         margins = MarginSums.of(head.weights, subject.centre) if plan.margins and head.weights is not None else None
         for start, stop in source.ranges(block_rows):
             block = source.block(start, stop)
             classes, weights = self.samples.usable(start, stop)
             if plan.projection or decisions is not None:
-                distances = projection.add(block, classes, weights)
+                projected = projection.add(block, classes, weights)
                 if decisions is not None:
-                    decisions.add(block, classes, distances, weights)
+                    decisions.add(block, classes, projected, weights)
             if margins is not None:
                 margins.add(block, classes, weights)
             yield stop - start

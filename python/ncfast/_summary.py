@@ -169,9 +169,7 @@ class Subject:
 
     def sweep_means(self, rivals: Rivals | None) -> PairSweep:
         """Sweep over the pairs of means, looking for rivals on the way."""
-        self._sweeps["means"] = sweep(
-            self.scaled_means, uncentred=self.means, variances=np.ones(self.k), rivals=rivals
-        )
+        self._sweeps["means"] = sweep(self.scaled_means, uncentred=self.means, variances=np.ones(self.k), rivals=rivals)
         return self._sweeps["means"]
 
     @cached_property

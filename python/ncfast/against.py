@@ -10,9 +10,11 @@ from numpy.typing import ArrayLike, NDArray
 from . import metrics
 from ._choices import as_choice
 from ._classifier import Classifier, as_classifier, class_count
+from ._conventions import as_conventions
 from ._labelled import Labelled, as_samples
 from ._labels import SKIPPED, as_class_list, positions_of
 from ._measurement import Progress, Run, require_progress, side_by_side
+from ._summary import Subject
 from .metrics._checks import warn_degenerate
 from .metrics._within import sample_shares
 from .metrics.variability import BetweenClass, between_class, centred_means, nc1_of_spread, require_two_classes
@@ -108,7 +110,7 @@ def _run(reference: ClassStatistics, samples: Labelled, head: Classifier, weight
     between = between_class(reference, weighting)
     double = precision == "double" or source.native is np.float64
     projection = Projection(stats, between, weighting, np.float64 if double else np.float32)
-    decisions = Decisions(reference, head, projection, source.native)
+    decisions = Decisions(Subject(reference, head, as_conventions("ncfast", weighting)), projection, source.native)
     for start, stop in source.ranges(block_rows):
         block = source.block(start, stop)
         classes, weights = samples.usable(start, stop)

@@ -12,6 +12,7 @@ features' precision, and settled in float64 where rounding could matter.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from . import _core
 from ._features import Block
 from .metrics._checks import unit_power
+from .metrics._sweep import PairSweep
 from .statistics import ClassStatistics
 
 Float = NDArray[np.float64]
@@ -47,31 +49,33 @@ class AffineRule:
     constants: Float
     by_distance: bool
 
-    @property
+    @cached_property
     def max_weight_norm(self) -> float:
         """Longest weight vector."""
         return float(np.sqrt(np.einsum("kd,kd->k", self.weights, self.weights).max()))
 
-    @property
+    @cached_property
     def max_abs_offset(self) -> float:
         """Largest offset in magnitude, of the classes that can win."""
         return float(np.abs(self.offsets[np.isfinite(self.offsets)]).max())
 
     def decide(self, block: Block, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Decisions for the listed rows of a block."""
-        return _core.decide(
-            block,
-            rows,
-            self.centre,
-            self.scale,
-            self.rounded,
-            self.offsets,
-            self.max_weight_norm,
-            self.max_abs_offset,
-            self.points,
-            self.constants,
-            self.by_distance,
-        )
+        return _core.decide(features=block, rows=rows, **self.arguments())[0]
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the rule as the kernel takes it."""
+        return {
+            "centre": self.centre,
+            "scale": self.scale,
+            "weights": self.rounded,
+            "offsets": self.offsets,
+            "max_weight_norm": self.max_weight_norm,
+            "max_abs_offset": self.max_abs_offset,
+            "points": self.points,
+            "constants": self.constants,
+            "by_distance": self.by_distance,
+        }
 
 
 @dataclass(frozen=True)
@@ -136,8 +140,19 @@ def _rule(
     )
 
 
+def certify_nearest(stats: ClassStatistics, pairs: PairSweep) -> Certificate:
+    """Certify the nearest mean within half the distance to the next one, lowered by a bound on its rounding."""
+    d = stats.num_features
+    frame = pairs.frame
+    unit = 4 * (d + 16) * float(np.finfo(pairs.dtype).eps)
+    squared = pairs.found["nearest"] - unit * (frame.squares + frame.squares.max())
+    radii = np.zeros(stats.num_classes)
+    radii[stats.present] = 0.5 * np.sqrt(np.maximum(squared, 0.0)) / frame.scale
+    return Certificate(np.arange(stats.num_classes), radii)
+
+
 def certify(rule: AffineRule, stats: ClassStatistics) -> Certificate:
-    """Certify a rule around each class mean; classes without samples get radius 0.
+    """Certify any rule around each class mean, by its scores there; classes without samples get radius 0.
 
     Margins are lowered and distances raised by bounds on their rounding errors, so that a certified
     decision is the exact one. Many classes are certified in float32: its bounds are still far below the
@@ -155,16 +170,11 @@ def certify(rule: AffineRule, stats: ClassStatistics) -> Certificate:
         weights, points, offsets = (_as(real, array) for array in (rule.weights, points, rule.offsets))
         squares = np.einsum("kd,kd->k", weights, weights)
         for rows in np.array_split(np.arange(k), -(-k * k // _BAND_VALUES)):
-            scores = _products(points[rows], weights)
-            products = scores.copy() if rule.by_distance else None
-            scores += offsets
+            scores = _products(points[rows], weights) + offsets
             winners = np.argmax(scores, axis=1)
-            # At its own mean a class is the nearest, and the weights of that rule are the points themselves.
-            if products is None or (winners != rows).any():
-                products = _products(weights[winners], weights)
             within = np.arange(rows.size)
             margins = scores[within, winners][:, None] - scores - margin_error[rows, None].astype(real)
-            gaps = squares[winners][:, None] + squares - 2 * products
+            gaps = squares[winners][:, None] + squares - 2 * _products(weights[winners], weights)
             distances = np.sqrt(np.maximum(gaps, 0) + real(gap_error))
             # Weights that are all zero leave the decision to the offsets, wherever the sample lies.
             reach = np.divide(margins, distances, out=np.copysign(real(np.inf), margins), where=distances > 0)

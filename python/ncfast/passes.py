@@ -13,16 +13,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _core
-from ._classifier import Classifier
+from ._companion import Companion, companion_of
 from ._features import Block
 from ._labels import SKIPPED
-from .decisions import AffineRule, Certificate, certify, linear_rule, nearest_mean_rule
+from ._summary import Subject
+from .decisions import AffineRule, Certificate, certify, certify_nearest, linear_rule, nearest_mean_rule
 from .metrics._checks import unit_power
 from .metrics._within import sample_shares
-from .metrics.variability import BetweenClass, global_mean, nc1_of_spread
+from .metrics.variability import BetweenClass, nc1_of_spread
 from .statistics import ClassStatistics
 
 Float = NDArray[np.float64]
+_FEW = 0.05
+_MUCH_LESS = 0.75
+_REACH = 1.25
+
+
+@dataclass(frozen=True)
+class Projected:
+    """Distance of each row of a block to its pivot, and its coordinates along the directions of S_B, if kept.
+
+    Coordinates are scaled as the projection is.
+    """
+
+    norms: Float
+    coordinates: Block | None
 
 
 @dataclass
@@ -42,6 +57,7 @@ class Projection:
     class_weights: Float = field(init=False)
     column_squares: Float = field(init=False)
     scale: float = field(init=False)
+    keeps_coordinates: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
         self.pivots = np.ascontiguousarray(np.nan_to_num(self.stats.means), dtype=self.dtype)
@@ -51,14 +67,24 @@ class Projection:
         deviation = float(np.sqrt(self.stats.squared_deviations.sum() / self.stats.num_samples))
         self.scale = min(unit_power(deviation), float(2.0 ** (np.finfo(self.dtype).maxexp - 8)))
 
-    def add(self, block: Block, labels: NDArray[np.int64], weights: Float | None = None) -> Float:
-        """Add a block, rows counted as often as they weigh; return the distance of each row to its pivot."""
+    def add(self, block: Block, labels: NDArray[np.int64], weights: Float | None = None) -> Projected:
+        """Add a block, rows counted as often as they weigh; return how its rows lie about their pivots."""
         norms = np.empty(block.shape[0])
+        coordinates = np.empty((norms.size, self.column_squares.size), self.dtype) if self.keeps_coordinates else None
         _core.project(
-            block, labels, weights, self.pivots, self.scale, self.basis, self.class_weights, self.column_squares, norms
+            block,
+            labels,
+            weights,
+            self.pivots,
+            self.scale,
+            self.basis,
+            self.class_weights,
+            self.column_squares,
+            norms,
+            coordinates,
         )
         norms /= self.scale
-        return norms
+        return Projected(norms, coordinates)
 
     def rounding_of_means(self) -> Float:
         """``mu_k - pivot_k`` (K, d); zero for classes without samples."""
@@ -82,20 +108,76 @@ class Projection:
         return nc1_of_spread(self.spread(), self.between, int(self.stats.present.sum()), total)
 
 
+@dataclass(frozen=True)
+class InSpan:
+    """The rule of the nearest mean in the coordinates of a projection, with bounds on what those leave out.
+
+    weights, anchors (K, r): class means and pivots, centred, along the directions of S_B at the rule's scale.
+    `reach` (K,) is the distance of each pivot from the centre; `error_of_norm` and `error_of_reach` bound the error of
+    coordinates per length of the deviation and of the whole.
+    """
+
+    rule: AffineRule
+    weights: Block
+    anchors: Block
+    reach: Float
+    factor: float
+    error_of_deviation: float
+    error_of_sample: float
+
+    def arguments(self, seen: Projected, labels: NDArray[np.int64], rows: NDArray[np.int64]) -> dict[str, Any]:
+        """Return what the kernel takes instead of the features, for listed rows of a block."""
+        assert seen.coordinates is not None
+        deviations = seen.norms[rows] * self.rule.scale
+        norms = 1.001 * (deviations + self.reach[labels[rows]])
+        return {
+            "coordinates": np.ascontiguousarray(seen.coordinates, dtype=self.weights.dtype),
+            "factor": self.factor,
+            "anchors": self.anchors,
+            "labels": labels,
+            "errors": self.error_of_deviation * deviations + self.error_of_sample * norms,
+            "norms": norms,
+            "weights": self.weights,
+        }
+
+
+def in_span(rule: AffineRule, projection: Projection) -> InSpan:
+    """Take a rule to the coordinates of a projection."""
+    dtype = rule.rounded.dtype.type
+    basis = projection.between.basis
+    rows = np.ascontiguousarray(basis.T)
+    pivots = (projection.pivots - rule.centre) * rule.scale
+    weights = _core.cross_gram(rule.weights, rows)
+    rests = rule.weights - _core.cross_gram(weights, basis)
+    d, rank = basis.shape
+    unit, coarse = float(np.finfo(projection.dtype).eps), float(np.finfo(dtype).eps)
+    return InSpan(
+        rule=rule,
+        weights=weights.astype(dtype),
+        anchors=_core.cross_gram(pivots, rows).astype(dtype),
+        reach=np.sqrt(np.einsum("kd,kd->k", pivots, pivots)),
+        factor=rule.scale / projection.scale,
+        error_of_deviation=float(np.sqrt(rank)) * (d + 10) * unit,
+        error_of_sample=4 * coarse + float(np.sqrt(np.einsum("kd,kd->k", rests, rests).max())) / rule.max_weight_norm,
+    )
+
+
 class Decisions:
     """Nearest class mean, and the classifier's decision if there is one, counted over blocks."""
 
-    def __init__(
-        self, stats: ClassStatistics, head: Classifier, projection: Projection, dtype: type[np.floating[Any]]
-    ) -> None:
-        centre = global_mean(stats, "class")
-        self._nearest = nearest_mean_rule(stats, centre, dtype)
+    def __init__(self, subject: Subject, projection: Projection, dtype: type[np.floating[Any]]) -> None:
+        stats, head = subject.stats, subject.head
+        self._nearest = nearest_mean_rule(stats, subject.centre, dtype)
+        self._companion: Companion | None = None
         self._linear: AffineRule | None = None
         if head.weights is not None:
             bias = np.zeros(head.weights.shape[0]) if head.bias is None else head.bias
-            self._linear = linear_rule(head.weights, bias, stats, centre, dtype)
-        self._nearest_certificate = certify(self._nearest, stats)
-        self._linear_certificate = certify(self._linear, stats) if self._linear is not None else None
+            self._linear = linear_rule(head.weights, bias, stats, subject.centre, dtype)
+            companion = companion_of(self._nearest, self._linear)
+            self._companion = companion if companion.is_aligned else None
+        self._certify(subject)
+        self._in_span = self._coordinates_worthwhile(stats, projection)
+        projection.keeps_coordinates = self._in_span is not None
         # Distances arrive relative to pivots: widened by what those are off the means, and by their own rounding.
         off = np.where(stats.present[:, None], stats.means - projection.pivots, 0.0)
         self._widening = np.sqrt(np.einsum("kd,kd->k", off, off))
@@ -108,11 +190,39 @@ class Decisions:
         self.rows = 0
         self.certified = 0
 
-    def add(self, block: Block, labels: NDArray[np.int64], norms: Float, weights: Float | None = None) -> None:
+    def _certify(self, subject: Subject) -> None:
+        """Certify both rules: from the sweep over the means, and if that says little of the classifier, by itself."""
+        stats, companion = subject.stats, self._companion
+        rivals = None if companion is None else companion.rivals(stats.present, subject.scaled_means.scale)
+        pairs = subject.sweep_means(rivals)
+        self._nearest_certificate = certify_nearest(stats, pairs)
+        self._linear_certificate = _nothing_certified(stats.num_classes)
+        if self._linear is None:
+            return
+        if companion is not None:
+            self._linear_certificate = companion.certificate(stats.present, pairs)
+        is_open = _open_share(stats, self._linear_certificate)
+        # Judging each class against all others pays if it spares many more samples the same.
+        if is_open > 2 * _open_share(stats, self._nearest_certificate) and is_open * stats.num_rows > stats.num_classes:
+            self._linear_certificate = certify(self._linear, stats)
+
+    def _coordinates_worthwhile(self, stats: ClassStatistics, projection: Projection) -> InSpan | None:
+        """Prepare to decide by projected coordinates where that costs much less than by the features."""
+        rank = projection.between.values.size
+        few_certified = _open_share(stats, self._nearest_certificate) > _FEW
+        if rank == 0 or rank > _MUCH_LESS * stats.num_features or not few_certified:
+            return None
+        return in_span(self._nearest, projection)
+
+    def add(self, block: Block, labels: NDArray[np.int64], seen: Projected, weights: Float | None = None) -> None:
         """Decide a block."""
         kept = labels != SKIPPED
-        distances = norms * self._slack + self._widening[labels]
-        nearest = self._decide(self._nearest, self._nearest_certificate, block, labels, kept, distances)
+        distances = seen.norms * self._slack + self._widening[labels]
+        nearest, nearest_open = self._certified(self._nearest_certificate, labels, kept, distances)
+        chosen, chosen_open = nearest, None
+        if self._linear is not None:
+            chosen, chosen_open = self._certified(self._linear_certificate, labels, kept, distances)
+        self._decide(block, labels, seen, nearest, nearest_open, chosen, chosen_open)
         self.rows += int(np.count_nonzero(kept))
         self.samples += _weight_of(kept, weights)
         right = (nearest == labels) & kept
@@ -120,26 +230,56 @@ class Decisions:
         self.right_by_class += np.bincount(
             labels[right], None if weights is None else weights[right], minlength=self.right_by_class.size
         )
-        if self._linear is not None and self._linear_certificate is not None:
-            chosen = self._decide(self._linear, self._linear_certificate, block, labels, kept, distances)
+        if self._linear is not None:
             self.disagreements += _weight_of((nearest != chosen) & kept, weights)
+
+    def _certified(
+        self, certificate: Certificate, labels: NDArray[np.int64], kept: NDArray[np.bool_], distances: Float
+    ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Decisions as certified, and which rows are open."""
+        certified = kept & (distances < certificate.radii[labels])
+        self.certified += int(np.count_nonzero(certified))
+        return certificate.decisions[labels], kept & ~certified
 
     def _decide(
         self,
-        rule: AffineRule,
-        certificate: Certificate,
         block: Block,
         labels: NDArray[np.int64],
-        kept: NDArray[np.bool_],
-        distances: Float,
-    ) -> NDArray[np.int64]:
-        certified = kept & (distances < certificate.radii[labels])
-        self.certified += int(np.count_nonzero(certified))
-        decisions: NDArray[np.int64] = certificate.decisions[labels]
-        open_rows = np.flatnonzero(kept & ~certified)
-        if open_rows.size:
-            decisions[open_rows] = rule.decide(block, open_rows)
-        return decisions
+        seen: Projected,
+        nearest: NDArray[np.int64],
+        nearest_open: NDArray[np.bool_],
+        chosen: NDArray[np.int64],
+        chosen_open: NDArray[np.bool_] | None,
+    ) -> None:
+        """Settle open rows: both rules in one search where the classifier is aligned with the means."""
+        both = self._companion if chosen_open is not None and chosen_open.any() else None
+        rows = np.flatnonzero(nearest_open if both is None or chosen_open is None else nearest_open | chosen_open)
+        if rows.size:
+            arguments = self._nearest.arguments()
+            if self._in_span is not None:
+                arguments |= self._in_span.arguments(seen, labels, rows)
+            if both is not None:
+                arguments |= both.arguments()
+            decided, by_companion = _core.decide(features=block, rows=rows, **arguments)
+            nearest[rows] = decided
+            if by_companion is not None and chosen_open is not None:
+                found = by_companion >= 0
+                chosen[rows[found]] = by_companion[found]
+                chosen_open[rows[found]] = False
+        if chosen_open is not None and self._linear is not None and chosen_open.any():
+            rows = np.flatnonzero(chosen_open)
+            chosen[rows] = self._linear.decide(block, rows)
+
+
+def _nothing_certified(num_classes: int) -> Certificate:
+    return Certificate(np.arange(num_classes), np.zeros(num_classes))
+
+
+def _open_share(stats: ClassStatistics, certificate: Certificate) -> float:
+    """Guess which share of the samples a certificate leaves open: those of classes whose spread reaches beyond it."""
+    counts = np.maximum(stats.counts, 1)
+    wide = np.sqrt(stats.squared_deviations / counts) * _REACH > certificate.radii
+    return float(stats.counts[wide].sum()) / stats.num_samples
 
 
 def _weight_of(rows: NDArray[np.bool_], weights: Float | None) -> float:

@@ -69,6 +69,7 @@ class PairSweep:
     frame: ScaledFrame
     found: dict[str, Any]
     uncentred_squares: Float | None
+    dtype: type[np.floating[Any]]
 
     @property
     def pairs(self) -> float:
@@ -207,4 +208,4 @@ def sweep(
         levels=None if rivals is None else rivals.levels,
         slacks=None if rivals is None else rivals.slacks,
     )
-    return PairSweep(frame, found, squares)
+    return PairSweep(frame, found, squares, dtype)

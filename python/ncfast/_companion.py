@@ -1,0 +1,89 @@
+"""A classifier judged through the class means that its weights are nearly aligned with.
+
+Neural collapse makes each weight vector a multiple of its centred class mean, up to a small rest:
+``w_k = slope_k m_k + e_k``. The logit of a sample x, centred, is then ``slope_k <m_k, x> + b_k`` up to
+``||e_k|| ||x||``: what the search for the nearest mean computes anyway tells which few classes can have the largest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .decisions import AffineRule, Certificate
+from .metrics._sweep import PairSweep, Rivals
+
+Float = NDArray[np.float64]
+_ALIGNED = 0.5
+
+
+@dataclass(frozen=True)
+class Companion:
+    """The rule `linear` told from products with the weights of the rule `nearest`, which has the same scale and centre.
+
+    slopes, levels, slacks (K,): ``|score_k - (slopes_k p_k + levels_k)| <= slacks_k ||x||``.
+    """
+
+    nearest: AffineRule
+    linear: AffineRule
+    slopes: Float
+    levels: Float
+    slacks: Float
+
+    @property
+    def is_aligned(self) -> bool:
+        """Whether the rests are small enough to leave few classes."""
+        norms = np.sqrt(np.einsum("kd,kd->k", self.linear.weights, self.linear.weights))
+        return bool(np.median(self.slacks) < _ALIGNED * np.median(norms))
+
+    def arguments(self) -> dict[str, Float]:
+        """Return the rule as the search for the nearest mean takes it along."""
+        return {
+            "slopes": self.slopes,
+            "levels": self.levels,
+            "slacks": self.slacks,
+            "companion_points": self.linear.points,
+            "companion_constants": self.linear.constants,
+        }
+
+    def rivals(self, present: NDArray[np.bool_], frame_scale: float) -> Rivals:
+        """Scores of the classes with samples, for a sweep over their means at another scale."""
+        factor = frame_scale / self.nearest.scale
+        return Rivals(self.slopes[present] / factor, self.levels[present] * factor, self.slacks[present])
+
+    def certificate(self, present: NDArray[np.bool_], pairs: PairSweep) -> Certificate:
+        """Certify that a class wins near its own mean, given the strongest rivals there.
+
+        The margin at the mean, over the largest distance of its weights to another's, is how far that holds.
+        """
+        lengths, scale = pairs.frame.lengths, pairs.frame.scale
+        factor = scale / self.nearest.scale
+        weights, d = self.linear.weights, self.linear.weights.shape[1]
+        norms = np.sqrt(np.einsum("kd,kd->k", weights, weights))
+        own = np.einsum("kd,kd->k", weights[present], pairs.frame.rows) + self.levels[present] * factor
+        rivals = pairs.found["rivals"]
+        gaps = np.sqrt(pairs.found["gaps"]) + self.slacks[present] + self.slacks[present].max()
+        if not present.all():  # classes without samples can win too
+            rivals = np.maximum(rivals, self.levels[~present].max() * factor + norms[~present].max() * lengths)
+            gaps = np.maximum(gaps, norms[present] + norms[~present].max())
+        unit = 4 * (d + 16) * float(np.finfo(pairs.dtype).eps)
+        error = unit * (lengths * norms.max() + float(np.abs(self.levels).max()) * factor)
+        radii = np.zeros(present.size)
+        with np.errstate(invalid="ignore", over="ignore"):
+            reach = (own - rivals - error) / (gaps + np.sqrt(unit) * norms.max()) / scale
+        radii[present] = np.where(reach > 0, reach, 0.0)
+        return Certificate(np.arange(present.size), radii)
+
+
+def companion_of(nearest: AffineRule, linear: AffineRule) -> Companion:
+    """Fit each weight vector by its class mean."""
+    weights, means = linear.weights, nearest.weights
+    squares = np.einsum("kd,kd->k", means, means)
+    slopes = np.einsum("kd,kd->k", weights, means) / np.where(squares > 0, squares, 1.0)
+    rests = weights - slopes[:, None] * means
+    norms = np.sqrt(np.einsum("kd,kd->k", weights, weights))
+    rounding = 4 * (weights.shape[1] + 16) * float(np.finfo(np.float64).eps)
+    slacks = np.sqrt(np.einsum("kd,kd->k", rests, rests)) + rounding * norms
+    return Companion(nearest, linear, slopes, linear.offsets, slacks)
