@@ -40,45 +40,44 @@ void project(const Array<T>& features, const Array<Index>& labels, const Optiona
 
 template <class T>
 std::pair<Array<Index>, std::optional<Array<Index>>> decide(
-    const Array<T>& features, const Array<Index>& rows, const Array<double>& centre, double scale,
-    const std::optional<Array<T>>& coordinates, double factor, const std::optional<Array<T>>& anchors,
-    const std::optional<Array<Index>>& labels, const OptionalArray& errors, const OptionalArray& norms,
+    const Array<T>& features, const Array<Index>& rows, const std::optional<Array<Index>>& labels,
+    const Array<double>& centre, double scale, const std::optional<Array<T>>& coordinates, double factor,
+    const std::optional<Array<T>>& anchors, const OptionalArray& errors, const OptionalArray& norms,
     const Array<T>& weights, const Array<double>& offsets, double max_weight_norm, double max_abs_offset,
     const Array<double>& points, const Array<double>& constants, bool by_distance,
     const OptionalArray& slopes, const OptionalArray& levels, const OptionalArray& slacks,
+    const OptionalArray& lengths, const std::optional<Array<T>>& shifts,
     const OptionalArray& companion_points, const OptionalArray& companion_constants) {
     const Rows<T> h = rows_of(features, "features");
     const Index k = offsets.size();
     const Index n = rows.size();
     const Index* listed = dense(rows, n, "rows");
+    const Index* y = labels ? dense(*labels, h.rows, "labels") : nullptr;
     for (Index i = 0; i < n; ++i) {
         require(listed[i] >= 0 && listed[i] < h.rows, "rows", "row numbers of the features");
+        require(y == nullptr || (y[listed[i]] >= 0 && y[listed[i]] < k), "labels",
+                "a class of each listed row");
     }
     const Index width = coordinates ? coordinates->shape(1) : h.cols;
     Coordinates<T> in_span{};
     if (coordinates) {
-        require(anchors && labels && errors && norms, "coordinates", "given with all that belongs to them");
-        in_span = {dense(*coordinates, h.rows * width, "coordinates"),
-                   static_cast<T>(factor),
-                   dense(*anchors, k * width, "anchors"),
-                   dense(*labels, h.rows, "labels"),
-                   dense(*errors, n, "errors"),
+        require(anchors && y && errors && norms, "coordinates", "given with all that belongs to them");
+        in_span = {dense(*coordinates, h.rows * width, "coordinates"), static_cast<T>(factor),
+                   dense(*anchors, k * width, "anchors"), dense(*errors, n, "errors"),
                    dense(*norms, n, "norms")};
-        for (Index i = 0; i < n; ++i) {
-            const Index label = in_span.labels[listed[i]];
-            require(label >= 0 && label < k, "labels", "a class of each listed row");
-        }
     }
     Array<Index> decisions(n);
     std::optional<Array<Index>> seconds;
-    Companion companion{};
+    Companion<T> companion{};
     if (slopes) {
-        require(levels && slacks && companion_points && companion_constants, "slopes",
-                "given with all that belongs to them");
+        require(levels && slacks && lengths && companion_points && companion_constants && (y || !shifts),
+                "slopes", "given with all that belongs to them");
         seconds = Array<Index>(n);
         companion = {dense(*slopes, k, "slopes"),
                      dense(*levels, k, "levels"),
                      dense(*slacks, k, "slacks"),
+                     dense(*lengths, n, "lengths"),
+                     shifts ? dense(*shifts, k * k, "shifts") : nullptr,
                      {dense(*companion_points, k * h.cols, "companion_points"),
                       dense(*companion_constants, k, "companion_constants"), false},
                      seconds->mutable_data()};
@@ -88,6 +87,7 @@ std::pair<Array<Index>, std::optional<Array<Index>>> decide(
         h,
         listed,
         n,
+        y,
         dense(centre, h.cols, "centre"),
         scale,
         in_span,
@@ -122,14 +122,15 @@ void register_decide(py::module_& module) {
     const py::object none = py::none();
     module.def(
         "decide", &decide<T>, py::kw_only(), py::arg("features").noconvert(), py::arg("rows").noconvert(),
-        py::arg("centre").noconvert(), py::arg("scale"), py::arg("coordinates").noconvert() = none,
-        py::arg("factor") = 1.0, py::arg("anchors").noconvert() = none, py::arg("labels").noconvert() = none,
-        py::arg("errors").noconvert() = none, py::arg("norms").noconvert() = none,
-        py::arg("weights").noconvert(), py::arg("offsets").noconvert(), py::arg("max_weight_norm"),
-        py::arg("max_abs_offset"), py::arg("points").noconvert(), py::arg("constants").noconvert(),
-        py::arg("by_distance"), py::arg("slopes").noconvert() = none, py::arg("levels").noconvert() = none,
-        py::arg("slacks").noconvert() = none, py::arg("companion_points").noconvert() = none,
-        py::arg("companion_constants").noconvert() = none);
+        py::arg("labels").noconvert() = none, py::arg("centre").noconvert(), py::arg("scale"),
+        py::arg("coordinates").noconvert() = none, py::arg("factor") = 1.0,
+        py::arg("anchors").noconvert() = none, py::arg("errors").noconvert() = none,
+        py::arg("norms").noconvert() = none, py::arg("weights").noconvert(), py::arg("offsets").noconvert(),
+        py::arg("max_weight_norm"), py::arg("max_abs_offset"), py::arg("points").noconvert(),
+        py::arg("constants").noconvert(), py::arg("by_distance"), py::arg("slopes").noconvert() = none,
+        py::arg("levels").noconvert() = none, py::arg("slacks").noconvert() = none,
+        py::arg("lengths").noconvert() = none, py::arg("shifts").noconvert() = none,
+        py::arg("companion_points").noconvert() = none, py::arg("companion_constants").noconvert() = none);
 }
 
 }  // namespace

@@ -84,7 +84,6 @@ struct Coordinates {
     const T* data;  // (rows, width) or null: samples are scale * (h - centre) themselves
     T factor;
     const T* anchors;      // (K, width)
-    const Index* labels;   // (rows)
     const double* errors;  // (num_rows)
     const double* norms;   // (num_rows)
 };
@@ -97,11 +96,14 @@ struct ExactRule {
 };
 
 /// A second rule whose scores nearly follow from the products p_k of the first:
-/// |score_k - (slope_k p_k + level_k)| <= slack_k ||sample||.
+/// |score_k - (slope_k p_k + level_k + shift_label,k)| <= slack_k length, the length one of the sample's own.
+template <class T>
 struct Companion {
-    const double* slopes;  // (K) or null: no second rule
-    const double* levels;  // (K)
-    const double* slacks;  // (K)
+    const double* slopes;   // (K) or null: no second rule
+    const double* levels;   // (K)
+    const double* slacks;   // (K)
+    const double* lengths;  // (num_rows)
+    const T* shifts;        // (K, K) by label, or null: none
     ExactRule exact;
     Index* decisions;  // (num_rows) out; -1 where too many classes are left
 };
@@ -114,6 +116,7 @@ struct DecideJob {
     Rows<T> features;
     const Index* rows;  // (num_rows) row numbers
     Index num_rows;
+    const Index* labels;   // (rows), or null where nothing goes by them
     const double* centre;  // (d)
     double scale;
     Coordinates<T> coordinates;
@@ -125,7 +128,7 @@ struct DecideJob {
     double max_abs_offset;
     ExactRule exact;
     Index* decisions;  // (num_rows) out
-    Companion companion;
+    Companion<T> companion;
     int threads;
 };
 

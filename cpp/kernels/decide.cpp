@@ -15,8 +15,8 @@ constexpr Index kChunk = 16;
 template <class T>
 struct Contenders {
     T best_low = -std::numeric_limits<T>::infinity();
+    T lost = -std::numeric_limits<T>::infinity();  // highest score of those there was no room for
     Index count = 0;
-    bool overflow = false;
     Index classes[kMaxCandidates];
     T highs[kMaxCandidates];
 
@@ -33,11 +33,17 @@ struct Contenders {
     void add(Index cls, T high) {
         if (count == kMaxCandidates) drop_beaten();
         if (count == kMaxCandidates) {
-            overflow = true;
+            lost = larger(lost, high);
             return;
         }
         classes[count] = cls;
         highs[count++] = high;
+    }
+
+    // Whether all classes that may still win are listed.
+    bool complete() {
+        drop_beaten();
+        return count > 0 && !(lost >= best_low);
     }
 
     // Scores lie between middle - slack and middle + slack.
@@ -99,7 +105,7 @@ template <class T>
 Sample gather_row(const DecideJob<T>& job, Index listed, T* x) {
     const Coordinates<T>& c = job.coordinates;
     const T* row = c.data + job.rows[listed] * job.width;
-    const T* anchor = c.anchors + c.labels[job.rows[listed]] * job.width;
+    const T* anchor = c.anchors + job.labels[job.rows[listed]] * job.width;
     const T factor = c.factor;
 #pragma omp simd
     for (Index j = 0; j < job.width; ++j) x[j] = factor * row[j] + anchor[j];
@@ -194,8 +200,7 @@ Index settle_all(const Rows<T>& h, const ExactRule& rule, Index row, Index num_c
 
 template <class T>
 Index decided(const DecideJob<T>& job, Index listed, Contenders<T>& contenders) {
-    contenders.drop_beaten();
-    if (contenders.overflow || contenders.count == 0) {
+    if (!contenders.complete()) {
         return settle_all(job.features, job.exact, job.rows[listed], job.num_classes);
     }
     if (contenders.count == 1) return contenders.classes[0];
@@ -204,8 +209,7 @@ Index decided(const DecideJob<T>& job, Index listed, Contenders<T>& contenders) 
 
 template <class T>
 Index decided_by_companion(const DecideJob<T>& job, Index listed, Contenders<T>& contenders) {
-    contenders.drop_beaten();
-    if (contenders.overflow || contenders.count == 0) return -1;
+    if (!contenders.complete()) return -1;
     if (contenders.count == 1) return contenders.classes[0];
     return settle(job.features, job.companion.exact, job.rows[listed], contenders.classes, contenders.count);
 }
@@ -250,15 +254,20 @@ struct TileScores {
         contenders.add_tile(middles, slacks, n, first);
     }
 
-    void offer_companion(const DecideJob<T>& job, const T* products, Index first, Index n,
-                         const Sample& sample, double error, Contenders<T>& contenders) {
-        const Companion& rule = job.companion;
-        const double norm = 1.01 * sample.norm;
+    void offer_companion(const DecideJob<T>& job, Index listed, const T* products, Index first, Index n,
+                         double error, Contenders<T>& contenders) {
+        const Companion<T>& rule = job.companion;
+        const double length = 1.01 * rule.lengths[listed];
 #pragma omp simd
         for (Index j = 0; j < n; ++j) {
             middles[j] =
                 static_cast<T>(rule.slopes[first + j]) * products[j] + static_cast<T>(rule.levels[first + j]);
-            slacks[j] = static_cast<T>(rule.slacks[first + j] * norm + error);
+            slacks[j] = static_cast<T>(rule.slacks[first + j] * length + error);
+        }
+        if (rule.shifts != nullptr) {
+            const T* shifts = rule.shifts + job.labels[job.rows[listed]] * job.num_classes + first;
+#pragma omp simd
+            for (Index j = 0; j < n; ++j) middles[j] += shifts[j];
         }
         contenders.add_tile(middles, slacks, n, first);
     }
@@ -299,7 +308,7 @@ void decide(const DecideJob<T>& job) {
                     const T* row = products.data() + i * tile_classes;
                     scores.offer(job, row, k, n, bounds[i], first_rule[i]);
                     if (!companion) continue;
-                    scores.offer_companion(job, row, k, n, bounds[i], companion_errors.of(job, bounds[i]),
+                    scores.offer_companion(job, first + i, row, k, n, companion_errors.of(job, bounds[i]),
                                            second_rule[i]);
                 }
             }

@@ -8,7 +8,9 @@ namespace {
 constexpr Index kMaxBlockRows = 256;
 constexpr Index kCentredBytes = 512 << 10;  // centred rows of one block should stay in the second-level cache
 
-Index block_rows_for(Index d, Index scalar_size) {
+Index block_rows_for(Index d, Index rank, Index scalar_size) {
+    // A large basis is packed anew for every block: that should be rare.
+    if (rank >= 64) return kMaxBlockRows;
     return larger<Index>(32, smaller<Index>(kMaxBlockRows, kCentredBytes / (d * scalar_size) / 16 * 16));
 }
 
@@ -39,7 +41,7 @@ double centre_row(const ProjectJob<T, P>& job, Index i, P* z) {
 template <class T, class P>
 void project(const ProjectJob<T, P>& job) {
     const Rows<T>& h = job.features;
-    const Index block_rows = block_rows_for(h.cols, sizeof(P));
+    const Index block_rows = block_rows_for(h.cols, job.rank, sizeof(P));
     const Index blocks = blocks_of(h.rows, block_rows);
     const ConstRowMap<P> basis(job.basis, h.cols, job.rank, Eigen::OuterStride<>(job.rank));
     RowMajor<double> partial = RowMajor<double>::Zero(blocks, job.rank);

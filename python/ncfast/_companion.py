@@ -7,15 +7,19 @@ Neural collapse makes each weight vector a multiple of its centred class mean, u
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from . import _core
+from ._features import Block
 from .decisions import AffineRule, Certificate
 from .metrics._sweep import PairSweep, Rivals
 
 Float = NDArray[np.float64]
+_MANY_CLASSES = 2048
 _ALIGNED = 0.5
 
 
@@ -31,22 +35,38 @@ class Companion:
     slopes: Float
     levels: Float
     slacks: Float
+    _tables: list[Block] = field(default_factory=list, repr=False)
 
-    @property
-    def is_aligned(self) -> bool:
-        """Whether the rests are small enough to leave few classes."""
-        norms = np.sqrt(np.einsum("kd,kd->k", self.linear.weights, self.linear.weights))
-        return bool(np.median(self.slacks) < _ALIGNED * np.median(norms))
+    def arguments(self, centres: Float, deviations: Float, norms: Float) -> dict[str, Any]:
+        """Return the rule as the search for the nearest mean takes it along.
 
-    def arguments(self) -> dict[str, Float]:
-        """Return the rule as the search for the nearest mean takes it along."""
+        Samples lie within `deviations` of the `centres` of their classes, within `norms` of the origin.
+        """
+        shifts = self._shifts(centres)
         return {
             "slopes": self.slopes,
             "levels": self.levels,
             "slacks": self.slacks,
+            "shifts": shifts,
+            "lengths": norms if shifts is None else deviations + self._rounding * norms,
             "companion_points": self.linear.points,
             "companion_constants": self.linear.constants,
         }
+
+    def _shifts(self, centres: Float) -> Block | None:
+        """``<e_k, centre_l>`` (K, K) by l, in the precision of the search: what is left is about deviations alone."""
+        if self.slopes.size > _MANY_CLASSES:
+            return None
+        if not self._tables:
+            rests = self.linear.weights - self.slopes[:, None] * self.nearest.weights
+            shifts = _core.cross_gram(centres, rests)
+            single = self.nearest.rounded.dtype == np.float32
+            self._tables.append(shifts.astype(np.float32) if single else shifts)
+        return self._tables[0]
+
+    @property
+    def _rounding(self) -> float:
+        return 4.0 * float(np.finfo(self.nearest.rounded.dtype).eps)
 
     def rivals(self, present: NDArray[np.bool_], frame_scale: float) -> Rivals:
         """Scores of the classes with samples, for a sweep over their means at another scale."""
@@ -77,8 +97,8 @@ class Companion:
         return Certificate(np.arange(present.size), radii)
 
 
-def companion_of(nearest: AffineRule, linear: AffineRule) -> Companion:
-    """Fit each weight vector by its class mean."""
+def companion_of(nearest: AffineRule, linear: AffineRule) -> Companion | None:
+    """Fit each weight vector by its class mean; None if too much is left to tell anything."""
     weights, means = linear.weights, nearest.weights
     squares = np.einsum("kd,kd->k", means, means)
     slopes = np.einsum("kd,kd->k", weights, means) / np.where(squares > 0, squares, 1.0)
@@ -86,4 +106,6 @@ def companion_of(nearest: AffineRule, linear: AffineRule) -> Companion:
     norms = np.sqrt(np.einsum("kd,kd->k", weights, weights))
     rounding = 4 * (weights.shape[1] + 16) * float(np.finfo(np.float64).eps)
     slacks = np.sqrt(np.einsum("kd,kd->k", rests, rests)) + rounding * norms
+    if np.median(slacks) >= _ALIGNED * np.median(norms):
+        return None
     return Companion(nearest, linear, slopes, linear.offsets, slacks)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from . import _core
 from ._companion import Companion, companion_of
 from ._features import Block
+from ._in_span import Projected, Reach, in_span
 from ._labels import SKIPPED
 from ._summary import Subject
 from .decisions import AffineRule, Certificate, certify, certify_nearest, linear_rule, nearest_mean_rule
@@ -25,19 +26,7 @@ from .statistics import ClassStatistics
 
 Float = NDArray[np.float64]
 _FEW = 0.05
-_MUCH_LESS = 0.75
-_REACH = 1.25
-
-
-@dataclass(frozen=True)
-class Projected:
-    """Distance of each row of a block to its pivot, and its coordinates along the directions of S_B, if kept.
-
-    Coordinates are scaled as the projection is.
-    """
-
-    norms: Float
-    coordinates: Block | None
+_WITHIN = 1.25
 
 
 @dataclass
@@ -65,7 +54,7 @@ class Projection:
         self.class_weights = sample_shares(self.stats, self.weighting)
         self.column_squares = np.zeros(self.between.values.size)
         deviation = float(np.sqrt(self.stats.squared_deviations.sum() / self.stats.num_samples))
-        self.scale = min(unit_power(deviation), float(2.0 ** (np.finfo(self.dtype).maxexp - 8)))
+        self.scale = min(unit_power(deviation), _largest_scale(self.dtype))
 
     def add(self, block: Block, labels: NDArray[np.int64], weights: Float | None = None) -> Projected:
         """Add a block, rows counted as often as they weigh; return how its rows lie about their pivots."""
@@ -98,9 +87,14 @@ class Projection:
 
     def spread_of(self, shifts: Float) -> Float:
         """Return what moving each class by its row of `shifts` (K, d) adds to the spread, by direction of S_B."""
-        along = _core.cross_gram(shifts, np.ascontiguousarray(self.between.basis.T))
-        spread: Float = (self.class_weights * self.stats.counts) @ (along * along)
-        return spread
+        scale = min(unit_power(float(np.abs(shifts).max())), _largest_scale(self.dtype))
+        moved = np.ascontiguousarray(shifts * scale, dtype=self.dtype)
+        origin = np.zeros((1, moved.shape[1]), self.dtype)
+        first = np.zeros(moved.shape[0], np.int64)
+        spread = np.zeros(self.column_squares.size)
+        masses = self.class_weights * self.stats.counts
+        _core.project(moved, first, masses, origin, 1.0, self.basis, np.ones(1), spread, np.empty(first.size), None)
+        return spread / scale / scale
 
     def nc1(self) -> float:
         """``Tr(S_W S_B^+)/K`` of all rows added."""
@@ -108,58 +102,9 @@ class Projection:
         return nc1_of_spread(self.spread(), self.between, int(self.stats.present.sum()), total)
 
 
-@dataclass(frozen=True)
-class InSpan:
-    """The rule of the nearest mean in the coordinates of a projection, with bounds on what those leave out.
-
-    weights, anchors (K, r): class means and pivots, centred, along the directions of S_B at the rule's scale.
-    `reach` (K,) is the distance of each pivot from the centre; `error_of_norm` and `error_of_reach` bound the error of
-    coordinates per length of the deviation and of the whole.
-    """
-
-    rule: AffineRule
-    weights: Block
-    anchors: Block
-    reach: Float
-    factor: float
-    error_of_deviation: float
-    error_of_sample: float
-
-    def arguments(self, seen: Projected, labels: NDArray[np.int64], rows: NDArray[np.int64]) -> dict[str, Any]:
-        """Return what the kernel takes instead of the features, for listed rows of a block."""
-        assert seen.coordinates is not None
-        deviations = seen.norms[rows] * self.rule.scale
-        norms = 1.001 * (deviations + self.reach[labels[rows]])
-        return {
-            "coordinates": np.ascontiguousarray(seen.coordinates, dtype=self.weights.dtype),
-            "factor": self.factor,
-            "anchors": self.anchors,
-            "labels": labels,
-            "errors": self.error_of_deviation * deviations + self.error_of_sample * norms,
-            "norms": norms,
-            "weights": self.weights,
-        }
-
-
-def in_span(rule: AffineRule, projection: Projection) -> InSpan:
-    """Take a rule to the coordinates of a projection."""
-    dtype = rule.rounded.dtype.type
-    basis = projection.between.basis
-    rows = np.ascontiguousarray(basis.T)
-    pivots = (projection.pivots - rule.centre) * rule.scale
-    weights = _core.cross_gram(rule.weights, rows)
-    rests = rule.weights - _core.cross_gram(weights, basis)
-    d, rank = basis.shape
-    unit, coarse = float(np.finfo(projection.dtype).eps), float(np.finfo(dtype).eps)
-    return InSpan(
-        rule=rule,
-        weights=weights.astype(dtype),
-        anchors=_core.cross_gram(pivots, rows).astype(dtype),
-        reach=np.sqrt(np.einsum("kd,kd->k", pivots, pivots)),
-        factor=rule.scale / projection.scale,
-        error_of_deviation=float(np.sqrt(rank)) * (d + 10) * unit,
-        error_of_sample=4 * coarse + float(np.sqrt(np.einsum("kd,kd->k", rests, rests).max())) / rule.max_weight_norm,
-    )
+def _largest_scale(dtype: type[np.floating[Any]]) -> float:
+    """Power of two that still leaves room in the range of a dtype."""
+    return float(2.0 ** (np.finfo(dtype).maxexp - 8))
 
 
 class Decisions:
@@ -168,20 +113,17 @@ class Decisions:
     def __init__(self, subject: Subject, projection: Projection, dtype: type[np.floating[Any]]) -> None:
         stats, head = subject.stats, subject.head
         self._nearest = nearest_mean_rule(stats, subject.centre, dtype)
-        self._companion: Companion | None = None
         self._linear: AffineRule | None = None
+        self._companion: Companion | None = None
         if head.weights is not None:
             bias = np.zeros(head.weights.shape[0]) if head.bias is None else head.bias
             self._linear = linear_rule(head.weights, bias, stats, subject.centre, dtype)
-            companion = companion_of(self._nearest, self._linear)
-            self._companion = companion if companion.is_aligned else None
+            self._companion = companion_of(self._nearest, self._linear)
         self._certify(subject)
-        self._in_span = self._coordinates_worthwhile(stats, projection)
+        self._reach = Reach.of(stats, self._nearest, projection)
+        few_certified = _open_share(stats, self._nearest_certificate) > _FEW
+        self._in_span = in_span(self._nearest, projection) if few_certified else None
         projection.keeps_coordinates = self._in_span is not None
-        # Distances arrive relative to pivots: widened by what those are off the means, and by their own rounding.
-        off = np.where(stats.present[:, None], stats.means - projection.pivots, 0.0)
-        self._widening = np.sqrt(np.einsum("kd,kd->k", off, off))
-        self._slack = 1.0 + 4.0 * float(np.finfo(projection.dtype).eps)
         # What the samples of each kind weigh, and how many decisions were certified.
         self.samples = 0.0
         self.nearest_is_label = 0.0
@@ -196,33 +138,27 @@ class Decisions:
         rivals = None if companion is None else companion.rivals(stats.present, subject.scaled_means.scale)
         pairs = subject.sweep_means(rivals)
         self._nearest_certificate = certify_nearest(stats, pairs)
-        self._linear_certificate = _nothing_certified(stats.num_classes)
         if self._linear is None:
             return
-        if companion is not None:
-            self._linear_certificate = companion.certificate(stats.present, pairs)
+        nothing = Certificate(np.arange(stats.num_classes), np.zeros(stats.num_classes))
+        self._linear_certificate = nothing if companion is None else companion.certificate(stats.present, pairs)
         is_open = _open_share(stats, self._linear_certificate)
         # Judging each class against all others pays if it spares many more samples the same.
         if is_open > 2 * _open_share(stats, self._nearest_certificate) and is_open * stats.num_rows > stats.num_classes:
             self._linear_certificate = certify(self._linear, stats)
 
-    def _coordinates_worthwhile(self, stats: ClassStatistics, projection: Projection) -> InSpan | None:
-        """Prepare to decide by projected coordinates where that costs much less than by the features."""
-        rank = projection.between.values.size
-        few_certified = _open_share(stats, self._nearest_certificate) > _FEW
-        if rank == 0 or rank > _MUCH_LESS * stats.num_features or not few_certified:
-            return None
-        return in_span(self._nearest, projection)
-
     def add(self, block: Block, labels: NDArray[np.int64], seen: Projected, weights: Float | None = None) -> None:
         """Decide a block."""
         kept = labels != SKIPPED
-        distances = seen.norms * self._slack + self._widening[labels]
+        distances = self._reach.distances(seen, labels)
         nearest, nearest_open = self._certified(self._nearest_certificate, labels, kept, distances)
-        chosen, chosen_open = nearest, None
+        chosen, chosen_open = nearest, np.zeros_like(kept)
         if self._linear is not None:
             chosen, chosen_open = self._certified(self._linear_certificate, labels, kept, distances)
-        self._decide(block, labels, seen, nearest, nearest_open, chosen, chosen_open)
+        self._search(block, labels, seen, nearest, nearest_open, chosen, chosen_open)
+        if self._linear is not None and chosen_open.any():
+            rows = np.flatnonzero(chosen_open)
+            chosen[rows] = self._linear.decide(block, rows)
         self.rows += int(np.count_nonzero(kept))
         self.samples += _weight_of(kept, weights)
         right = (nearest == labels) & kept
@@ -241,7 +177,7 @@ class Decisions:
         self.certified += int(np.count_nonzero(certified))
         return certificate.decisions[labels], kept & ~certified
 
-    def _decide(
+    def _search(
         self,
         block: Block,
         labels: NDArray[np.int64],
@@ -249,36 +185,30 @@ class Decisions:
         nearest: NDArray[np.int64],
         nearest_open: NDArray[np.bool_],
         chosen: NDArray[np.int64],
-        chosen_open: NDArray[np.bool_] | None,
+        chosen_open: NDArray[np.bool_],
     ) -> None:
-        """Settle open rows: both rules in one search where the classifier is aligned with the means."""
-        both = self._companion if chosen_open is not None and chosen_open.any() else None
-        rows = np.flatnonzero(nearest_open if both is None or chosen_open is None else nearest_open | chosen_open)
-        if rows.size:
-            arguments = self._nearest.arguments()
-            if self._in_span is not None:
-                arguments |= self._in_span.arguments(seen, labels, rows)
-            if both is not None:
-                arguments |= both.arguments()
-            decided, by_companion = _core.decide(features=block, rows=rows, **arguments)
-            nearest[rows] = decided
-            if by_companion is not None and chosen_open is not None:
-                found = by_companion >= 0
-                chosen[rows[found]] = by_companion[found]
-                chosen_open[rows[found]] = False
-        if chosen_open is not None and self._linear is not None and chosen_open.any():
-            rows = np.flatnonzero(chosen_open)
-            chosen[rows] = self._linear.decide(block, rows)
-
-
-def _nothing_certified(num_classes: int) -> Certificate:
-    return Certificate(np.arange(num_classes), np.zeros(num_classes))
+        """Settle the nearest mean where open, and on the way the classifier's decisions that it can tell."""
+        companion = self._companion if chosen_open.any() else None
+        rows = np.flatnonzero(nearest_open if companion is None else nearest_open | chosen_open)
+        if rows.size == 0:
+            return
+        deviations, norms = self._reach.bounds(seen, labels, rows)
+        arguments = self._nearest.arguments()
+        if self._in_span is not None:
+            arguments |= self._in_span.arguments(seen, deviations, norms)
+        if companion is not None:
+            arguments |= companion.arguments(self._reach.centres, deviations, norms)
+        nearest[rows], told = _core.decide(features=block, rows=rows, labels=labels, **arguments)
+        if told is not None:
+            found = rows[told >= 0]
+            chosen[found] = told[told >= 0]
+            chosen_open[found] = False
 
 
 def _open_share(stats: ClassStatistics, certificate: Certificate) -> float:
     """Guess which share of the samples a certificate leaves open: those of classes whose spread reaches beyond it."""
     counts = np.maximum(stats.counts, 1)
-    wide = np.sqrt(stats.squared_deviations / counts) * _REACH > certificate.radii
+    wide = np.sqrt(stats.squared_deviations / counts) * _WITHIN > certificate.radii
     return float(stats.counts[wide].sum()) / stats.num_samples
 
 

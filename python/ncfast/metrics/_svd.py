@@ -34,18 +34,23 @@ def thin_svd(frame: Float, rank: int) -> tuple[Float, Float]:
 
 def singular_values(frame: Float) -> Float:
     """Return the singular values of a (K, d) frame, falling."""
-    smaller = min(frame.shape)
-    values = _eigen(frame, smaller)[0] if smaller >= _LARGE else None
-    return np.asarray(np.linalg.svd(frame, compute_uv=False)) if values is None else values
+    if min(frame.shape) >= _LARGE:
+        values: Float = np.sqrt(np.maximum(np.linalg.eigvalsh(_smaller_gram(frame))[::-1], 0.0))
+        if values[-1] > _LEAST_RATIO * values[0]:
+            return values
+    return np.asarray(np.linalg.svd(frame, compute_uv=False))
 
 
 def _eigen(frame: Float, rank: int) -> tuple[Float | None, Float | None]:
     """Singular values, and `rank` eigenvectors of the smaller Gram matrix as columns; None where it is no good."""
-    k, d = frame.shape
-    gram = _core.gram(np.ascontiguousarray(frame if k <= d else frame.T))
-    eigenvalues, vectors = np.linalg.eigh(gram)
+    eigenvalues, vectors = np.linalg.eigh(_smaller_gram(frame))
     values = np.sqrt(np.maximum(eigenvalues[::-1], 0.0))
     if values[rank - 1] <= _LEAST_RATIO * values[0]:
         return None, None
     values[rank:] = 0.0
     return values, vectors[:, ::-1][:, :rank]
+
+
+def _smaller_gram(frame: Float) -> Float:
+    k, d = frame.shape
+    return _core.gram(np.ascontiguousarray(frame if k <= d else frame.T))

@@ -7,11 +7,14 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .. import _core
 from ._checks import as_pair, unit_power, warn_degenerate
 from ._pairs import bands, frobenius
 from ._targets import TargetDistance, etf_target, of_target
 
 Float = NDArray[np.float64]
+_MANY_MORE = 1.1
+_LEAST_SQUARES = 1e-10
 
 
 def self_duality(weights: ArrayLike, centred_means: ArrayLike) -> float:
@@ -99,7 +102,11 @@ def _alignment(
     if pair is None:
         return np.nan
     w, m = pair
-    k: int = w.shape[0]
+    k, d = w.shape
+    if k > _MANY_MORE * d:
+        by_features = _distance_by_features(w, m, target_of(k, 1.0))
+        if by_features is not None:
+            return by_features
     # Where the two are far from aligned, the trace may be far too small for a trial norm, or negative.
     trace = max(float(np.einsum("kd,kd->", w, m)), 1e-6)
     for _ in range(2):
@@ -116,6 +123,22 @@ def _alignment(
             break
     warn_degenerate(f"weights and {name} are orthogonal: their alignment is undefined")
     return np.nan
+
+
+def _distance_by_features(w: Float, m: Float, target: TargetDistance) -> float | None:
+    """Distance of ``A/||A||_F`` to a target from d x d matrices, in place of the K x K matrix ``A = W M^T``.
+
+    ``||A||_F^2 = <W^T W, M^T M>``, and the product with the target needs the trace and the sum of A alone. Where there
+    are more classes than features, A has not the rank to come near the target, and 1 - cos loses no digits. None where
+    A is so small that its norm would.
+    """
+    squares = float(np.sum(_core.gram(np.ascontiguousarray(w.T)) * _core.gram(np.ascontiguousarray(m.T))))
+    if squares < _LEAST_SQUARES:
+        return None
+    trace = float(np.einsum("kd,kd->", w, m))
+    total = float(w.sum(axis=0) @ m.sum(axis=0))
+    product = target.diagonal * trace + target.off_diagonal * (total - trace)
+    return float(np.sqrt(max(2.0 - 2.0 * product / np.sqrt(squares), 0.0)))
 
 
 def _normalised(weights: ArrayLike, means: ArrayLike, name: str) -> tuple[Float, Float] | None:

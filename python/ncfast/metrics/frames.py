@@ -90,7 +90,7 @@ def frame_potential(vectors: ArrayLike) -> float:
     k, d = unit.shape
     if d <= k:
         return frobenius(_core.gram(np.ascontiguousarray(unit.T))) ** 2
-    return k + 2.0 * sweep_of(unit).squared_cosines
+    return float(k + 2.0 * sweep_of(unit).squared_cosines)
 
 
 def tightness(vectors: ArrayLike, dimension: int | None = None) -> float:

@@ -1,0 +1,118 @@
+"""The search for the nearest mean among projected samples: K-1 coordinates instead of d features."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import _core
+from ._features import Block
+from .decisions import AffineRule
+from .statistics import ClassStatistics
+
+if TYPE_CHECKING:
+    from .passes import Projection
+
+Float = NDArray[np.float64]
+_MUCH_LESS = 0.75
+
+
+@dataclass(frozen=True)
+class Projected:
+    """Distance of each row of a block to its pivot, and its coordinates along the directions of S_B, if kept.
+
+    Coordinates are scaled as the projection is.
+    """
+
+    norms: Float
+    coordinates: Block | None
+
+
+@dataclass(frozen=True)
+class Reach:
+    """How far the samples of a class can lie from where: all bounds are from above.
+
+    centres (K, d) are the pivots relative to the centre of the rules, at their `scale`, reaches (K,) their lengths;
+    widening (K,) is how far pivots are off the means that certificates are about, `slack` the rounding of distances.
+    """
+
+    scale: float
+    centres: Float
+    reaches: Float
+    widening: Float
+    slack: float
+
+    @classmethod
+    def of(cls, stats: ClassStatistics, rule: AffineRule, projection: Projection) -> Reach:
+        """Of the samples of a projection."""
+        centres = (projection.pivots - rule.centre) * rule.scale
+        off = np.where(stats.present[:, None], stats.means - projection.pivots, 0.0)
+        return cls(
+            rule.scale,
+            centres,
+            np.sqrt(np.einsum("kd,kd->k", centres, centres)),
+            np.sqrt(np.einsum("kd,kd->k", off, off)),
+            1.0 + 4.0 * float(np.finfo(projection.dtype).eps),
+        )
+
+    def distances(self, seen: Projected, labels: NDArray[np.int64]) -> Float:
+        """From the class mean, in units of the features."""
+        distances: Float = seen.norms * self.slack + self.widening[labels]
+        return distances
+
+    def bounds(self, seen: Projected, labels: NDArray[np.int64], rows: NDArray[np.int64]) -> tuple[Float, Float]:
+        """Distance of listed rows from their pivot, and from the centre, at the scale of the rules."""
+        deviations = 1.001 * seen.norms[rows] * self.scale
+        return deviations, deviations + 1.001 * self.reaches[labels[rows]]
+
+
+@dataclass(frozen=True)
+class InSpan:
+    """The rule of the nearest mean in the coordinates of a projection.
+
+    weights, anchors (K, r): class means and pivots, centred, along the directions of S_B at the rule's scale.
+    Coordinates are off by at most `error_of_deviation` times the length of the deviation, what else is left out by
+    `error_of_sample` times that of the sample.
+    """
+
+    weights: Block
+    anchors: Block
+    factor: float
+    error_of_deviation: float
+    error_of_sample: float
+
+    def arguments(self, seen: Projected, deviations: Float, norms: Float) -> dict[str, Any]:
+        """Return what the kernel takes instead of the features, for rows of these lengths."""
+        assert seen.coordinates is not None
+        return {
+            "coordinates": np.ascontiguousarray(seen.coordinates, dtype=self.weights.dtype),
+            "factor": self.factor,
+            "anchors": self.anchors,
+            "errors": self.error_of_deviation * deviations + self.error_of_sample * norms,
+            "norms": norms,
+            "weights": self.weights,
+        }
+
+
+def in_span(rule: AffineRule, projection: Projection) -> InSpan | None:
+    """Take a rule to the coordinates of a projection, if there are many fewer than features."""
+    single = rule.rounded.dtype == np.float32
+    basis = projection.between.basis
+    d, rank = basis.shape
+    if rank == 0 or rank > _MUCH_LESS * d:
+        return None
+    rows = np.ascontiguousarray(basis.T)
+    weights = _core.cross_gram(rule.weights, rows)
+    rests = rule.weights - _core.cross_gram(weights, basis)
+    anchors = _core.cross_gram((projection.pivots - rule.centre) * rule.scale, rows)
+    left_out = float(np.sqrt(np.einsum("kd,kd->k", rests, rests).max()))
+    return InSpan(
+        weights=weights.astype(np.float32) if single else weights,
+        anchors=anchors.astype(np.float32) if single else anchors,
+        factor=rule.scale / projection.scale,
+        error_of_deviation=float(np.sqrt(rank)) * (d + 10) * float(np.finfo(projection.dtype).eps),
+        error_of_sample=4.0 * float(np.finfo(rule.rounded.dtype).eps) + left_out / rule.max_weight_norm,
+    )
