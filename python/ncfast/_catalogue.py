@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from . import _summary as summary
 from . import metrics
 from ._choices import nearest_names
-from ._subject import Subject
+
+if TYPE_CHECKING:
+    from ._summary import Subject
 
 Values = Sequence[float]
 
@@ -44,20 +46,13 @@ class Recipe:
 
 
 def _recipes() -> tuple[Recipe, ...]:
-    def pooled(s: Subject) -> bool:
-        return s.has_pooled_weights
-
     scatter, weights, both = frozenset({"scatter"}), frozenset({"weights"}), frozenset({"scatter", "weights"})
     features, decided = frozenset({"features"}), frozenset({"features", "weights"})
     return (
-        Recipe(("nc1_pinv",), "nc1", lambda s: [summary.nc1_pinv(s)], scatter, standard=True),
-        Recipe(("nc1_trace_ratio",), "nc1", lambda s: [summary.nc1_trace_ratio(s)], standard=True),
+        Recipe(("nc1_pinv",), "nc1", lambda s: [s.nc1_pinv()], scatter, standard=True),
+        Recipe(("nc1_trace_ratio",), "nc1", lambda s: [s.nc1_trace_ratio()], standard=True),
         Recipe(
-            ("nc1_svd_ratio",),
-            "nc1",
-            lambda s: [summary.nc1_svd_ratio(s)],
-            scatter,
-            applies=pooled,
+            ("nc1_svd_ratio",), "nc1", lambda s: [s.nc1_svd_ratio()], scatter, applies=lambda s: s.has_pooled_weights
         ),
         Recipe(("cdnv",), "nc1", lambda s: [s.cdnv_of(s.variances)], standard=True),
         Recipe(("cdnv_worst_class",), "nc1", lambda s: [float(s.cdnv_per_class.max())]),
@@ -67,12 +62,12 @@ def _recipes() -> tuple[Recipe, ...]:
             "nc1",
             lambda s: [metrics.vci(s.stats, weighting=s.weighting)],
             scatter,
-            applies=pooled,
+            applies=lambda s: s.has_pooled_weights,
         ),
-        Recipe(("class_rank_mean", "class_rank_max"), "nc1", summary.class_ranks, frozenset({"class_scatter"})),
+        Recipe(("class_rank_mean", "class_rank_max"), "nc1", lambda s: s.class_ranks(), frozenset({"class_scatter"})),
         *_frame_recipes("means", frozenset()),
         *_frame_recipes("weights", weights),
-        Recipe(("nc3_self_duality",), "nc3", lambda s: [summary.self_duality(s)], weights, standard=True),
+        Recipe(("nc3_self_duality",), "nc3", lambda s: [s.self_duality()], weights, standard=True),
         Recipe(
             ("nc3_alignment_etf", "nc3_alignment_of"),
             "nc3",
@@ -83,7 +78,7 @@ def _recipes() -> tuple[Recipe, ...]:
         Recipe(
             ("nc3_gof_alignment",),
             "nc3",
-            lambda s: [summary.gof_alignment(s)],
+            lambda s: [s.gof_alignment()],
             weights | {"decays"},
             applies=lambda s: s.is_imbalanced,
         ),
@@ -94,15 +89,15 @@ def _recipes() -> tuple[Recipe, ...]:
             weights,
             standard=True,
         ),
-        Recipe(("unc3_mean", "unc3_variance"), "nc3", summary.unc3, weights, standard=True),
+        Recipe(("unc3_mean", "unc3_variance"), "nc3", lambda s: s.unc3(), weights, standard=True),
         Recipe(("nc4_disagreement",), "nc4", None, decided, standard=True),
         Recipe(("ncc_accuracy",), "nc4", None, features, standard=True),
         Recipe(("cosine_margin_mean", "cosine_margin_min"), "nc4", None, decided),
-        Recipe(("mse_nc1", "mse_nc23", "mse_off_path"), "mse", summary.mse_split, both),
+        Recipe(("mse_nc1", "mse_nc23", "mse_off_path"), "mse", lambda s: s.mse_split(), both),
         Recipe(
             ("nc5_orthogonality",),
             "nc5",
-            lambda s: [summary.nc5_orthogonality(s)],
+            lambda s: [s.nc5()],
             frozenset({"outliers"}),
         ),
     )
@@ -110,9 +105,6 @@ def _recipes() -> tuple[Recipe, ...]:
 
 def _frame_recipes(name: str, needs: frozenset[str]) -> tuple[Recipe, ...]:
     """Recipes of a frame, the centred class ``"means"`` or the ``"weights"``."""
-
-    def shape_of(s: Subject) -> Values:
-        return [summary.shape(s, name)[f"nc2_{key}_{name}"] for key in shape]
 
     def recipe(
         keys: str, compute: Callable[[Subject], Values], more: frozenset[str] = frozenset(), **options: object
@@ -127,10 +119,8 @@ def _frame_recipes(name: str, needs: frozenset[str]) -> tuple[Recipe, ...]:
         return lambda s: metrics.hyperspherical_uniformity(s.frame(name), kernel)
 
     return (
-        recipe(
-            " ".join(shape), lambda s: [summary.shape(s, name)[f"nc2_{key}_{name}"] for key in shape], standard=True
-        ),
-        recipe("tightness", lambda s: [summary.tightness(s, name)]),
+        recipe(" ".join(shape), lambda s: [s.shape(name)[f"nc2_{key}_{name}"] for key in shape], standard=True),
+        recipe("tightness", lambda s: [s.tightness(name)]),
         recipe("coherence", lambda s: [metrics.coherence(s.frame(name))]),
         recipe("welch_ratio", lambda s: [metrics.welch_ratio(s.frame(name))], applies=lambda s: s.k > s.d),
         recipe("frame_potential", lambda s: [metrics.frame_potential(s.frame(name))]),
@@ -147,14 +137,14 @@ def _frame_recipes(name: str, needs: frozenset[str]) -> tuple[Recipe, ...]:
             lambda s: [metrics.nearest_of(s.unit_frame(name, centred=False)).distance],
             applies=lambda s: s.k <= s.d,
         ),
-        recipe("seli", lambda s: [summary.seli_distance(s, name)], applies=lambda s: s.is_imbalanced),
+        recipe("seli", lambda s: [s.seli_distance(name)], applies=lambda s: s.is_imbalanced),
         recipe(
             "gof",
-            lambda s: [summary.gof_distance(s, name)],
+            lambda s: [s.gof_distance(name)],
             frozenset({"decays"}),
             applies=lambda s: s.is_imbalanced,
         ),
-        Recipe(spectral, "spectrum", lambda s: [summary.shape(s, name)[key] for key in spectral], needs, standard=True),
+        Recipe(spectral, "spectrum", lambda s: [s.shape(name)[key] for key in spectral], needs, standard=True),
     )
 
 

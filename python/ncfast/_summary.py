@@ -1,116 +1,301 @@
-"""Metrics of a subject by the conventions in use, and those that are computed together."""
+"""The metrics that class statistics and a classifier give, by name."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import metrics
-from ._subject import Subject
+from ._catalogue import RECIPES
+from ._classifier import Classifier
+from ._conventions import Conventions
 from .metrics import geometry
-from .metrics._checks import warn_degenerate
+from .metrics._checks import unit_power, warn_degenerate
+from .metrics._svd import thin_svd
 from .metrics._within import pooled_by, sample_shares
 from .metrics.class_rank import mean_and_max
-from .metrics.spectrum import Spectrum, tightness_of
-from .metrics.variability import centred_means, nc1_of_scatter
+from .metrics.spectrum import Spectrum, spectrum_of, tightness_of
+from .metrics.variability import (
+    BetweenClass,
+    between_class,
+    centred_means,
+    global_mean,
+    nc1_of_scatter,
+    rounding_of_means,
+)
+from .statistics import ClassStatistics
 
 Float = NDArray[np.float64]
 
 
-def nc1_pinv(subject: Subject) -> float:
-    """NC1 from the scatter."""
-    # What is pooled counts classes as it should: equal sample weights from here on.
-    pooled = pooled_by(subject.stats, subject.weighting)
-    return subject.nc1_scaled(nc1_of_scatter(pooled, subject.between, "papyan"))
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """What is measured, with what several metrics share; classes without samples are left out.
+
+    Attributes
+    ----------
+    stats : ClassStatistics
+    head : Classifier
+    conventions : Conventions
+    decays : dict of str to float
+        ``weight_decay`` and ``feature_decay``, if known.
+    outlier_mean : ndarray of float64, shape (d,), or None
+        Mean of features of no class.
+    """
+
+    stats: ClassStatistics
+    head: Classifier
+    conventions: Conventions
+    decays: Mapping[str, float] = field(default_factory=dict)
+    outlier_mean: Float | None = None
+
+    @property
+    def weighting(self) -> str:
+        """Weighting, as the functions of `metrics` know it."""
+        return "papyan" if self.conventions.weighting == "zhu" else self.conventions.weighting
+
+    @property
+    def centring(self) -> str:
+        """Weighting whose global mean is subtracted."""
+        return "sample" if self.conventions.weighting == "zhu" else self.conventions.weighting
+
+    @property
+    def k(self) -> int:
+        """Classes with samples."""
+        return int(self.means.shape[0])
+
+    @property
+    def d(self) -> int:
+        """Features."""
+        return int(self.means.shape[1])
+
+    @cached_property
+    def counts(self) -> NDArray[np.int64] | Float:
+        """What each class counts."""
+        return self.stats.counts[self.stats.present]
+
+    @property
+    def is_imbalanced(self) -> bool:
+        """Whether counts differ."""
+        return bool((self.counts != self.counts[0]).any())
+
+    @property
+    def has_pooled_weights(self) -> bool:
+        """Whether the scatter there is can serve this weighting."""
+        return self.weighting != "class" or not self.is_imbalanced or self.stats.class_pooled is not None
+
+    @cached_property
+    def means(self) -> Float:
+        """Class means, shape (k, d)."""
+        return self.stats.means[self.stats.present]
+
+    @cached_property
+    def centre(self) -> Float:
+        """Global mean, shape (d,)."""
+        return global_mean(self.stats, self.centring)
+
+    @cached_property
+    def centred(self) -> Float:
+        """Class means minus the global mean, shape (k, d)."""
+        return centred_means(self.stats, self.centring)
+
+    @cached_property
+    def weights(self) -> Float:
+        """Rows of the classifier, shape (k, d)."""
+        assert self.head.weights is not None
+        return self.head.weights[self.stats.present]
+
+    @property
+    def bias(self) -> Float | None:
+        """Its bias, shape (k,)."""
+        return None if self.head.bias is None else self.head.bias[self.stats.present]
+
+    @cached_property
+    def between(self) -> BetweenClass:
+        """Factor of S_B."""
+        if self.conventions.weighting != "zhu":
+            return between_class(self.stats, self.weighting)
+        factor = self.centred / np.sqrt(self.k)
+        scale = unit_power(float(np.abs(factor).max()))
+        # The mean of all samples is one of the class means' combinations: the rank stays at K-1.
+        values, rows = thin_svd(factor * scale, min(self.d, self.k - 1))
+        values = values / scale
+        noise = max(self.k, self.d) * float(np.finfo(np.float64).eps) * float(values[0])
+        rank = int(np.count_nonzero(values[: min(self.d, self.k - 1)] > max(noise, rounding_of_means(self.stats))))
+        return BetweenClass(np.ascontiguousarray(rows[:rank].T), values[:rank], values)
+
+    def frame(self, name: str) -> Float:
+        """Vectors of the frame ``"means"``, centred, or ``"weights"``."""
+        return self.centred if name == "means" else self.weights
+
+    def uncentred(self, name: str) -> Float:
+        """Those vectors without centring."""
+        return self.means if name == "means" else self.weights
+
+    def unit_frame(self, name: str, *, centred: bool = True) -> Float:
+        """Vectors of a frame at unit Frobenius norm, or zero."""
+        frame = self.frame(name) if centred else self.uncentred(name)
+        frame = frame * unit_power(float(np.abs(frame).max()))
+        unit: Float = frame / (np.sqrt(np.einsum("kd,kd->", frame, frame)) or 1.0)
+        return unit
+
+    @cached_property
+    def spectra(self) -> dict[str, Spectrum]:
+        """Spectra of the frames that were asked for so far."""
+        return {}
+
+    def spectrum(self, name: str) -> Spectrum:
+        """Spectrum of a frame."""
+        if name not in self.spectra:
+            if name == "means" and self.conventions.weighting != "sample":
+                self.spectra[name] = spectrum_of(self.between.factor_values * np.sqrt(self.k), (self.k, self.d))
+            else:  # the factor of S_B would weigh the means by their counts
+                self.spectra[name] = metrics.spectrum(self.frame(name))
+        return self.spectra[name]
+
+    @cached_property
+    def _shapes(self) -> dict[str, dict[str, float]]:
+        return {}
+
+    def shape(self, name: str) -> dict[str, float]:
+        """Metrics of a frame that are computed together, by key."""
+        if name not in self._shapes:
+            values = _frame_metrics(name, self.frame(name), self.uncentred(name), self.spectrum(name))
+            if ddof := self.conventions.norms_ddof:
+                values[f"nc2_equinorm_{name}"] *= float(np.sqrt(self.k / (self.k - ddof)))
+            if name == "means":
+                # Of centred means, what rounding under a common offset leaves is no direction.
+                values["means_rank"] = float(self.between.values.size)
+            self._shapes[name] = values
+        return self._shapes[name]
+
+    def tightness(self, name: str) -> float:
+        """Tightness of a frame, which its singular values have."""
+        return tightness_of(self.spectrum(name).singular_values, min(self.k - 1, self.d))
+
+    @cached_property
+    def variances(self) -> Float:
+        """Mean squared deviation of each class, shape (k,)."""
+        variances: Float = self.stats.squared_deviations[self.stats.present] / self.counts
+        return variances
+
+    @cached_property
+    def inverse_squared_distances(self) -> Float:
+        """Mean over the other classes of ``1 / ||mu_k - mu_l||^2``, shape (k,).
+
+        It is the CDNV of each class if all variances are 1. One sweep over the pairs, and whatever is linear in the
+        variances follows from it.
+        """
+        scale = unit_power(float(np.abs(self.centred).max()))
+        ones = np.ones(self.k)
+        unit = ClassStatistics(ones.astype(np.int64), self.centred * scale, np.zeros_like(self.centred), ones)
+        return metrics.cdnv_per_class(unit) * scale * scale
+
+    def cdnv_of(self, variances: Float) -> float:
+        """CDNV if the classes had these variances."""
+        inverse = self.inverse_squared_distances
+        return float(np.mean(variances * inverse)) if np.isfinite(inverse).all() else np.inf
+
+    @cached_property
+    def cdnv_per_class(self) -> Float:
+        """CDNV of each class, the mean over its pairs, shape (k,)."""
+        return metrics.cdnv_per_class(self.stats)[self.stats.present]
+
+    def nc1_scaled(self, value: float) -> float:
+        """NC1, given over K, in the conventions asked for."""
+        return value if self.conventions.per_class else value * self.k
+
+    def nc1_pinv(self) -> float:
+        """NC1 from the scatter."""
+        # What is pooled counts classes as it should: equal sample weights from here on.
+        pooled = pooled_by(self.stats, self.weighting)
+        return self.nc1_scaled(nc1_of_scatter(pooled, self.between, "papyan"))
+
+    def nc1_svd_ratio(self) -> float:
+        """NC1 by leading eigenvalues."""
+        if self.conventions.svd_is_pinv:
+            return self.nc1_pinv()
+        return metrics.nc1_svd_ratio(self.stats, weighting=self.weighting)
+
+    def nc1_trace_ratio(self) -> float:
+        """NC1 by traces."""
+        within = float(self.stats.squared_deviations @ sample_shares(self.stats, self.weighting))
+        if not self.centred.any():
+            warn_degenerate("the class means coincide (S_B = 0): NC1 is infinite, or undefined without any spread")
+        return self.over_between(within)
+
+    def over_between(self, within: float) -> float:
+        """Ratio of a trace to ``Tr S_B``; infinite or nan where that is zero."""
+        scale = unit_power(float(np.abs(self.centred).max()))
+        norms = np.einsum("kd,kd->k", self.centred * scale, self.centred * scale)
+        shares = self.counts / self.counts.sum() if self.weighting == "sample" else np.full(self.k, 1.0 / self.k)
+        between = float(shares @ norms)
+        if between == 0:
+            return np.inf if within > 0 else np.nan
+        return within * scale * scale / between
+
+    def class_ranks(self) -> tuple[float, float]:
+        """Mean and largest numerical rank of the classes, from their scatters."""
+        return mean_and_max(metrics.class_numerical_rank_statistics(self.stats))
+
+    def self_duality(self) -> float:
+        """NC3 by difference."""
+        distance = metrics.self_duality(self.weights, self.centred)
+        return distance**2 if self.conventions.squared_duality else distance
+
+    def unc3(self) -> tuple[float, float]:
+        """Mean and variance of what weights and means of each class have in common."""
+        if not self.conventions.products:
+            return metrics.unc3(self.weights, self.centred)
+        products = np.einsum("kd,kd->k", self.weights, self.centred)
+        return float(products.mean()), float(products.var(ddof=1))
+
+    def seli_distance(self, name: str) -> float:
+        """Distance of a frame to the SELI geometry of these counts, whose means are centred at their own mean."""
+        frame = self.weights if name == "weights" else centred_means(self.stats)
+        return metrics.seli_distance(frame, self.counts, name)
+
+    def gof_distance(self, name: str) -> float:
+        """Distance of a frame to the general orthogonal frame of these counts."""
+        weight_decay, feature_decay = self.decays["weight_decay"], self.decays["feature_decay"]
+        return metrics.gof_distance(
+            self.uncentred(name), self.counts, name, weight_decay=weight_decay, feature_decay=feature_decay
+        )
+
+    def gof_alignment(self) -> float:
+        """Distance of the product of weights and means to that of general orthogonal frames."""
+        weight_decay, feature_decay = self.decays["weight_decay"], self.decays["feature_decay"]
+        return metrics.gof_alignment(
+            self.weights, self.means, self.counts, weight_decay=weight_decay, feature_decay=feature_decay
+        )
+
+    def nc5(self) -> float:
+        """NC5."""
+        assert self.outlier_mean is not None
+        return metrics.nc5_orthogonality(self.means, self.outlier_mean)
+
+    def mse_split(self) -> tuple[float, float, float]:
+        """Parts of the squared loss."""
+        assert self.head.weights is not None
+        decay = self.decays.get("weight_decay", 0.0)
+        split = metrics.mse_split_statistics(self.stats, self.head.weights, self.head.bias, weight_decay=decay)
+        return split.nc1, split.nc23, split.off_path
 
 
-def nc1_svd_ratio(subject: Subject) -> float:
-    """NC1 by leading eigenvalues."""
-    if subject.conventions.svd_is_pinv:
-        return nc1_pinv(subject)
-    return metrics.nc1_svd_ratio(subject.stats, weighting=subject.weighting)
-
-
-def nc1_trace_ratio(subject: Subject) -> float:
-    """NC1 by traces."""
-    if not subject.centred.any():
-        warn_degenerate("the class means coincide (S_B = 0): NC1 is infinite, or undefined without any spread")
-    return subject.over_between(
-        float(subject.stats.squared_deviations @ sample_shares(subject.stats, subject.weighting))
-    )
-
-
-def class_ranks(subject: Subject) -> tuple[float, float]:
-    """Mean and largest numerical rank of the classes, from their scatters."""
-    return mean_and_max(metrics.class_numerical_rank_statistics(subject.stats))
-
-
-def shape(subject: Subject, name: str) -> dict[str, float]:
-    """Metrics of a frame that are computed together, by key."""
-    if name not in subject.shapes:
-        values = _frame_metrics(name, subject.frame(name), subject.uncentred(name), subject.spectrum(name))
-        if ddof := subject.conventions.norms_ddof:
-            values[f"nc2_equinorm_{name}"] *= float(np.sqrt(subject.k / (subject.k - ddof)))
-        if name == "means":
-            # Of centred means, what rounding under a common offset leaves is no direction.
-            values["means_rank"] = float(subject.between.values.size)
-        subject.shapes[name] = values
-    return subject.shapes[name]
-
-
-def tightness(subject: Subject, name: str) -> float:
-    """Tightness of a frame, which its singular values have."""
-    return tightness_of(subject.spectrum(name).singular_values, min(subject.k - 1, subject.d))
-
-
-def seli_distance(subject: Subject, name: str) -> float:
-    """Distance of a frame to the SELI geometry of these counts, whose means are centred at their own mean."""
-    frame = subject.weights if name == "weights" else centred_means(subject.stats)
-    return metrics.seli_distance(frame, subject.counts, name)
-
-
-def gof_distance(subject: Subject, name: str) -> float:
-    """Distance of a frame to the general orthogonal frame of these counts."""
-    weight_decay, feature_decay = subject.decays["weight_decay"], subject.decays["feature_decay"]
-    return metrics.gof_distance(
-        subject.uncentred(name), subject.counts, name, weight_decay=weight_decay, feature_decay=feature_decay
-    )
-
-
-def gof_alignment(subject: Subject) -> float:
-    """Distance of the product of weights and means to that of general orthogonal frames."""
-    weight_decay, feature_decay = subject.decays["weight_decay"], subject.decays["feature_decay"]
-    return metrics.gof_alignment(
-        subject.weights, subject.means, subject.counts, weight_decay=weight_decay, feature_decay=feature_decay
-    )
-
-
-def self_duality(subject: Subject) -> float:
-    """NC3 by difference."""
-    distance = metrics.self_duality(subject.weights, subject.centred)
-    return distance**2 if subject.conventions.squared_duality else distance
-
-
-def unc3(subject: Subject) -> tuple[float, float]:
-    """Mean and variance of what weights and means of each class have in common."""
-    if not subject.conventions.products:
-        return metrics.unc3(subject.weights, subject.centred)
-    products = np.einsum("kd,kd->k", subject.weights, subject.centred)
-    return float(products.mean()), float(products.var(ddof=1))
-
-
-def mse_split(subject: Subject) -> tuple[float, float, float]:
-    """Parts of the squared loss."""
-    assert subject.head.weights is not None
-    decay = subject.decays.get("weight_decay", 0.0)
-    split = metrics.mse_split_statistics(subject.stats, subject.head.weights, subject.head.bias, weight_decay=decay)
-    return split.nc1, split.nc23, split.off_path
-
-
-def nc5_orthogonality(subject: Subject) -> float:
-    """NC5 of the class means as they are."""
-    assert subject.outlier_mean is not None
-    return metrics.nc5_orthogonality(subject.means, subject.outlier_mean)
+def statistic_metrics(subject: Subject, keys: frozenset[str], named: frozenset[str]) -> dict[str, float]:
+    """Return those of `keys` that statistics have; of those that do not apply, only what is `named`."""
+    values: dict[str, float] = {}
+    for recipe in RECIPES:
+        wanted = keys.intersection(recipe.keys)
+        if recipe.compute is None or not wanted or not (wanted & named or recipe.applies(subject)):
+            continue
+        found = dict(zip(recipe.keys, recipe.compute(subject), strict=True))
+        values |= {key: value for key, value in found.items() if key in wanted}
+    return values
 
 
 def _frame_metrics(name: str, frame: Float, uncentred: Float, spectrum: Spectrum) -> dict[str, float]:

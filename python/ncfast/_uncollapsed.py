@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from ._subject import Subject
+from ._summary import Subject
 
 Float = NDArray[np.float64]
 
