@@ -90,6 +90,17 @@ def test_in_deep_collapse(rng):
         assert_close(report.errors[key], want[key], 1e-4, what=key)
 
 
+@pytest.mark.parametrize("scale", [1e-120, 1e120])
+def test_at_any_scale(scale, rng):
+    features, labels = make_features(300, 12, 5, 0.4, 1, np.float64, rng)
+    weights = rng.standard_normal((5, 12))
+    want = ncfast.measure(features, labels, weights, errors=True).errors
+    got = ncfast.measure(features * scale, labels, weights * scale, errors=True).errors
+    assert got.keys() == want.keys()
+    for key, value in want.items():
+        assert_close(got[key], value, 1e-9, what=key)
+
+
 def test_errors_are_asked_for_and_shown(rng):
     features, labels = make_features(300, 12, 5, 0.4, 1, np.float64, rng)
     assert ncfast.measure(features, labels).errors == {}

@@ -13,6 +13,7 @@ import reference_report as refrep
 from compare import accumulate, assert_close, degenerate
 from data import make_features, orthonormal
 from ncfast._catalogue import RECIPES
+from ncfast._plan import plan_features
 from test_catalogue_nearest import best_scale_distance
 
 N, D, K = 400, 12, 6
@@ -104,7 +105,7 @@ def everything(features, labels, weights, bias, outliers, rng, weighting="papyan
     }
 
 
-@pytest.mark.parametrize("weighting", ["papyan", "sample"])
+@pytest.mark.parametrize("weighting", ["papyan", "class", "sample"])
 @pytest.mark.parametrize("shape", [(N, D, K), (500, 4, 9), (300, 8, 9)])
 def test_all_values(shape, weighting, rng):
     n, d, k = shape
@@ -213,8 +214,10 @@ def test_statistics_have_what_needs_no_features(problem):
     stats = accumulate(features, labels, K)
     report = ncfast.measure_statistics(stats, weights, bias, metrics="all")
     whole = ncfast.measure(*problem, metrics="all")
-    from_features = {key for recipe in RECIPES if "features" in recipe.needs for key in recipe.keys}
-    assert set(report) == set(whole) - from_features
+    more = {key for recipe in RECIPES if {"features", "class_scatter"} & recipe.needs for key in recipe.keys}
+    assert set(report) == set(whole) - more
+    by_class = ncfast.measure_statistics(accumulate(features, labels, K, scatter="class"), metrics="class_rank_max")
+    assert_close(by_class["class_rank_max"], whole["class_rank_max"], 1e-8)
     bare = ncfast.measure_statistics(accumulate(features, labels, K, scatter=False), metrics="all")
     assert not {"nc1_pinv", "vci", "nc1_svd_ratio", "mse_nc1"} & set(bare)
 
@@ -251,8 +254,26 @@ def test_cheapest_way_to_nc1(rng):
     assert "nc1_pinv by projection" in plan(200, 10, metrics=["nc1_pinv"])
     assert "no second pass" in plan(50, 10, metrics=["nc1_pinv"])
     assert "nc1_pinv by projection" in plan(50, 10)
-    assert "nc1_pinv by projection" in plan(20, 15, weighting="class")
+    assert "nc1_pinv by the d x d scatter" in plan(20, 15, weighting="class")
     assert "scatter" not in plan(200, 10, metrics=["cdnv"])
+
+
+def test_scatters_by_class_where_they_fit():
+    """They weigh classes and make the error of NC1 exact."""
+
+    def plan(k, **options):
+        return plan_features(
+            "standard", frozenset(), num_classes=k, num_features=20,
+            **{"weighting": "papyan", "method": "auto", "errors": False, **options},
+        )  # fmt: skip
+
+    assert plan(15).scatter is True
+    assert plan(15, errors=True).scatter == plan(15, weighting="class").scatter == "class"
+    assert plan(15, weighting="class", method="projection").scatter is False
+    many = plan(100_000, weighting="class")
+    assert many.projection
+    assert not many.scatter
+    assert plan(100_000, errors=True).scatter is True
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -55,6 +55,10 @@ def test_to_json(report, tmp_path):
     assert found["metrics"] == report.to_dict()  # no digit is lost
     assert found["num_samples"] == N
     assert found["plan"] == list(report.plan)
+    assert found["conventions"] == report.conventions
+    assert found["floors"] == report.floors
+    assert found["at_floor"] == []
+    assert found["uncollapsed"] == list(report.uncollapsed) == list(range(K))
     assert found["spectra"]["means"] == report.spectra["means"].tolist()
     path = tmp_path / "report.json"
     assert report.to_json(path).strip() == text.strip()

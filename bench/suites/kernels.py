@@ -119,7 +119,7 @@ def _projection(table: Table, options: Options) -> None:
         basis = np.ascontiguousarray(np.linalg.qr(rng.standard_normal((2048, r)))[0], dtype=np.float32)
         tensors = torch.from_numpy(h), torch.from_numpy(basis)
         squares, lengths = np.zeros(r), np.empty(len(h))
-        arguments = (h, case.labels, case.weights, 1.0, basis, np.ones(k), squares, lengths)
+        arguments = (h, case.labels, None, case.weights, 1.0, basis, np.ones(k), squares, lengths)
         others = {
             "numpy X @ A": lambda h=h, basis=basis: h @ basis,
             "torch X @ A": lambda tensors=tensors: tensors[0] @ tensors[1],

@@ -58,6 +58,21 @@ struct ScatterJob {
     int threads;
 };
 
+/// The same by class: the rows of each run, z_i = root_i (h_i - pivot), to the scatter of its class.
+template <class T>
+struct ClassScattersJob {
+    Rows<T> features;
+    const Index* order;   // row numbers grouped by class
+    const double* roots;  // by position in `order`, at most about 1; null: 1 each
+    const Index* labels;
+    const double* pivots;   // (K, d)
+    const ClassRun* runs;   // one per class
+    const double* factors;  // (num_runs)
+    Index num_runs;
+    double* scatters;  // (K, d, d) in/out, lower triangles
+    int threads;
+};
+
 /// With z_i = scale * (h_i - pivot(label_i)): adds weight_i * class_weight(label_i) * (z_i . basis_j)^2 to
 /// `column_squares[j]`, and writes ||z_i||. Products are in P. Rows with a negative label are left out
 /// (norm 0). `rank` 0 asks for the norms alone. The products z_i . basis_j are kept if asked for.

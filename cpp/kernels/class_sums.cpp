@@ -3,47 +3,62 @@
 namespace ncfast::NCFAST_ISA {
 namespace {
 
+// The weight of a row where all count once: it costs nothing.
+struct One {};
+inline double times(One, double x) { return x; }
+inline double times(double weight, double x) { return weight * x; }
+
+template <class T, class W>
+struct WeightedRow {
+    const T* values;
+    W weight;
+};
+
 // Four rows at a time share one load of the pivot and one update of the sums; all arithmetic is in double,
 // which costs nothing while the features stream in from memory.
-template <class T>
-double add_four_rows(const T* r0, const T* r1, const T* r2, const T* r3, const double* pivot, double* sums,
-                     Index cols) {
+template <class Row>
+double add_four_rows(const Row& r0, const Row& r1, const Row& r2, const Row& r3, const double* pivot,
+                     double* sums, Index cols) {
     double squares = 0;
 #pragma omp simd reduction(+ : squares)
     for (Index j = 0; j < cols; ++j) {
         const double a = pivot[j];
-        const double x0 = static_cast<double>(r0[j]) - a;
-        const double x1 = static_cast<double>(r1[j]) - a;
-        const double x2 = static_cast<double>(r2[j]) - a;
-        const double x3 = static_cast<double>(r3[j]) - a;
-        sums[j] += (x0 + x1) + (x2 + x3);
-        squares += (x0 * x0 + x1 * x1) + (x2 * x2 + x3 * x3);
+        const double x0 = static_cast<double>(r0.values[j]) - a;
+        const double x1 = static_cast<double>(r1.values[j]) - a;
+        const double x2 = static_cast<double>(r2.values[j]) - a;
+        const double x3 = static_cast<double>(r3.values[j]) - a;
+        const double w0 = times(r0.weight, x0);
+        const double w1 = times(r1.weight, x1);
+        const double w2 = times(r2.weight, x2);
+        const double w3 = times(r3.weight, x3);
+        sums[j] += (w0 + w1) + (w2 + w3);
+        squares += (w0 * x0 + w1 * x1) + (w2 * x2 + w3 * x3);
     }
     return squares;
 }
 
-template <class T>
-double add_row(const T* row, const double* pivot, double* sums, Index cols) {
+template <class Row>
+double add_row(const Row& row, const double* pivot, double* sums, Index cols) {
     double squares = 0;
 #pragma omp simd reduction(+ : squares)
     for (Index j = 0; j < cols; ++j) {
-        const double x = static_cast<double>(row[j]) - pivot[j];
-        sums[j] += x;
-        squares += x * x;
+        const double x = static_cast<double>(row.values[j]) - pivot[j];
+        const double w = times(row.weight, x);
+        sums[j] += w;
+        squares += w * x;
     }
     return squares;
 }
 
-template <class T>
-double add_weighted_row(const T* row, double weight, const double* pivot, double* sums, Index cols) {
+// `row_at` gives the row at a position of the grouped order.
+template <class RowAt>
+double add_rows(const RowAt& row_at, const ClassRun& run, const double* pivot, double* sums, Index cols) {
     double squares = 0;
-#pragma omp simd reduction(+ : squares)
-    for (Index j = 0; j < cols; ++j) {
-        const double x = static_cast<double>(row[j]) - pivot[j];
-        const double counted = weight * x;
-        sums[j] += counted;
-        squares += counted * x;
+    Index p = run.begin;
+    for (; p + 4 <= run.end; p += 4) {
+        squares += add_four_rows(row_at(p), row_at(p + 1), row_at(p + 2), row_at(p + 3), pivot, sums, cols);
     }
+    for (; p < run.end; ++p) squares += add_row(row_at(p), pivot, sums, cols);
     return squares;
 }
 
@@ -51,19 +66,13 @@ template <class T>
 double add_run(const ClassSumsJob<T>& job, const ClassRun& run, double* sums) {
     const Rows<T>& h = job.features;
     const double* pivot = job.pivots + run.cls * h.cols;
-    const auto row = [&](Index position) { return h.data + job.order[position] * h.stride; };
-    double squares = 0;
-    Index p = run.begin;
-    for (; job.weights != nullptr && p < run.end; ++p) {
-        squares += add_weighted_row(row(p), job.weights[job.order[p]], pivot, sums, h.cols);
+    const auto values = [&](Index position) { return h.data + job.order[position] * h.stride; };
+    if (job.weights == nullptr) {
+        return add_rows([&](Index p) { return WeightedRow<T, One>{values(p), {}}; }, run, pivot, sums,
+                        h.cols);
     }
-    for (; p + 4 <= run.end; p += 4) {
-        squares += add_four_rows(row(p), row(p + 1), row(p + 2), row(p + 3), pivot, sums, h.cols);
-    }
-    for (; p < run.end; ++p) {
-        squares += add_row(row(p), pivot, sums, h.cols);
-    }
-    return squares;
+    return add_rows([&](Index p) { return WeightedRow<T, double>{values(p), job.weights[job.order[p]]}; },
+                    run, pivot, sums, h.cols);
 }
 
 }  // namespace

@@ -14,6 +14,8 @@ void class_sums(const ClassSumsJob<T>& job);
 template <class T, class P>
 void scatter(const ScatterJob<T>& job);
 template <class T, class P>
+void class_scatters(const ClassScattersJob<T>& job);
+template <class T, class P>
 void project(const ProjectJob<T, P>& job);
 template <class T>
 void decide(const DecideJob<T>& job);

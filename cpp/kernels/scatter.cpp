@@ -188,8 +188,30 @@ void scatter(const ScatterJob<T>& job) {
     }
 }
 
+template <class T, class P>
+void class_scatters(const ClassScattersJob<T>& job) {
+    const Rows<T>& h = job.features;
+    // Few classes share the threads within each; many are dealt out. The bits are the same.
+    const bool many = job.num_runs >= 2 * job.threads;
+#pragma omp parallel for num_threads(job.threads) schedule(dynamic) if (many && job.threads > 1)
+    for (Index r = 0; r < job.num_runs; ++r) {
+        const ClassRun& run = job.runs[r];
+        scatter<T, P>({{h.data, run.end - run.begin, h.cols, h.stride},
+                       job.order + run.begin,
+                       job.roots == nullptr ? nullptr : job.roots + run.begin,
+                       job.labels,
+                       job.pivots,
+                       job.factors[r],
+                       job.scatters + run.cls * h.cols * h.cols,
+                       many ? 1 : job.threads});
+    }
+}
+
 template void scatter<float, float>(const ScatterJob<float>&);
 template void scatter<float, double>(const ScatterJob<float>&);
 template void scatter<double, double>(const ScatterJob<double>&);
+template void class_scatters<float, float>(const ClassScattersJob<float>&);
+template void class_scatters<float, double>(const ClassScattersJob<float>&);
+template void class_scatters<double, double>(const ClassScattersJob<double>&);
 
 }  // namespace ncfast::NCFAST_ISA

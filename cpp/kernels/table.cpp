@@ -8,8 +8,17 @@ extern const KernelTable table;
 
 template <class T>
 constexpr FeatureKernels<T> feature_kernels() {
-    return {screen<T>,     pivots<T>,          class_sums<T>, scatter<T, T>, scatter<T, double>,
-            project<T, T>, project<T, double>, decide<T>,     pairs<T>};
+    return {screen<T>,
+            pivots<T>,
+            class_sums<T>,
+            scatter<T, T>,
+            scatter<T, double>,
+            class_scatters<T, T>,
+            class_scatters<T, double>,
+            project<T, T>,
+            project<T, double>,
+            decide<T>,
+            pairs<T>};
 }
 
 const KernelTable table = {feature_kernels<float>(), feature_kernels<double>(), gram};

@@ -13,6 +13,8 @@ struct FeatureKernels {
     void (*class_sums)(const ClassSumsJob<T>&);
     void (*scatter)(const ScatterJob<T>&);
     void (*scatter_double)(const ScatterJob<T>&);  // products in double
+    void (*class_scatters)(const ClassScattersJob<T>&);
+    void (*class_scatters_double)(const ClassScattersJob<T>&);
     void (*project)(const ProjectJob<T, T>&);
     void (*project_double)(const ProjectJob<T, double>&);  // products in double
     void (*decide)(const DecideJob<T>&);

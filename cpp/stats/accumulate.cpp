@@ -60,58 +60,49 @@ double mass_of(const ClassSums& state, Index cls) {
     return state.masses == nullptr ? static_cast<double>(state.counts[cls]) : state.masses[cls];
 }
 
-// Square roots of weights over `unit`, a power of four near the largest: products in float stay in range.
-struct Roots {
-    std::vector<double> values;
-    double unit = 1;
-};
-
+// Writes the square roots of the weights of listed rows (null: all in turn) over a power of four near the
+// largest, so that products in float stay in range, and returns that power. Rows left out get 0.
 template <class T>
-Roots roots_of(const Chunk<T>& chunk, const Index* order, Index rows) {
-    Roots roots;
-    if (chunk.weights == nullptr) return roots;
+double write_roots(const Chunk<T>& chunk, const Index* order, Index rows, double* roots) {
+    double largest = 0;
     for (Index i = 0; i < rows; ++i) {
         const Index row = order == nullptr ? i : order[i];
-        roots.values.push_back(chunk.labels[row] < 0 ? 0.0 : chunk.weights[row]);
+        roots[i] = chunk.labels[row] < 0 ? 0.0 : chunk.weights[row];
+        largest = std::max(largest, roots[i]);
     }
     int exponent = 0;
-    std::frexp(*std::max_element(roots.values.begin(), roots.values.end()), &exponent);
-    exponent += exponent & 1;
-    roots.unit = std::ldexp(1.0, exponent);
-    for (double& root : roots.values) root = std::sqrt(root / roots.unit);
-    return roots;
+    std::frexp(largest, &exponent);
+    const double unit = std::ldexp(1.0, exponent + (exponent & 1));
+    for (Index i = 0; i < rows; ++i) roots[i] = std::sqrt(roots[i] / unit);
+    return unit;
 }
 
-// Adds the scatter of the rows listed, or of all.
 template <class T>
-void add_scatter(const Chunk<T>& chunk, const Index* order, Index rows, const double* pivots,
-                 bool double_products, double* target) {
-    const Rows<T>& h = chunk.features;
+void add_pooled(const Chunk<T>& chunk, bool double_products, ClassSums& state, int threads) {
     const auto& table = feature_kernels<T>();
-    const Roots roots = roots_of(chunk, order, rows);
-    const double work = static_cast<double>(rows) * static_cast<double>(h.cols) * static_cast<double>(h.cols);
+    std::vector<double> roots(chunk.weights == nullptr ? 0 : static_cast<std::size_t>(chunk.features.rows));
+    const double unit = roots.empty() ? 1.0 : write_roots(chunk, nullptr, chunk.features.rows, roots.data());
     (double_products ? table.scatter_double
-                     : table.scatter)({{h.data, rows, h.cols, h.stride},
-                                       order,
-                                       roots.values.empty() ? nullptr : roots.values.data(),
-                                       chunk.labels,
-                                       pivots,
-                                       roots.unit,
-                                       target,
-                                       threads_for(work)});
+                     : table.scatter)({chunk.features, nullptr, roots.empty() ? nullptr : roots.data(),
+                                       chunk.labels, state.pivots, unit, state.pooled, threads});
 }
 
 template <class T>
-void add_scatters(const Chunk<T>& chunk, const Grouping& grouping, bool double_products, ClassSums& state) {
-    if (state.pooled != nullptr) {
-        add_scatter(chunk, nullptr, chunk.features.rows, state.pivots, double_products, state.pooled);
-        return;
+void add_by_class(const Chunk<T>& chunk, const Grouping& grouping, bool double_products, ClassSums& state,
+                  int threads) {
+    const auto& table = feature_kernels<T>();
+    const std::vector<ClassRun> classes = grouping.classes();
+    std::vector<double> roots(chunk.weights == nullptr ? 0 : grouping.order.size());
+    std::vector<double> units(classes.size(), 1.0);
+    for (std::size_t c = 0; c < classes.size() && !roots.empty(); ++c) {
+        const ClassRun& run = classes[c];
+        units[c] = write_roots(chunk, grouping.order.data() + run.begin, run.end - run.begin,
+                               roots.data() + run.begin);
     }
-    const Index size = state.num_features * state.num_features;
-    for (const ClassRun& cls : grouping.classes()) {
-        add_scatter(chunk, grouping.order.data() + cls.begin, cls.end - cls.begin, state.pivots,
-                    double_products, state.class_pooled + cls.cls * size);
-    }
+    (double_products ? table.class_scatters_double : table.class_scatters)(
+        {chunk.features, grouping.order.data(), roots.empty() ? nullptr : roots.data(), chunk.labels,
+         state.pivots, classes.data(), units.data(), static_cast<Index>(classes.size()), state.class_pooled,
+         threads});
 }
 
 // Adds sum_i factor v_i v_i^T of few vectors to the pooled scatter, or v_i v_i^T to that of class i.
@@ -190,7 +181,12 @@ void accumulate(const Rows<T>& features, const Index* labels, const double* weig
                                      static_cast<Index>(firsts.size()), state.pivots, threads});
         add_class_sums(chunk, grouping, state);
         if (state.pooled == nullptr && state.class_pooled == nullptr) continue;
-        add_scatters(chunk, grouping, double_products, state);
+        const int product_threads = threads_for(static_cast<double>(rows * features.cols * features.cols));
+        if (state.pooled != nullptr) {
+            add_pooled(chunk, double_products, state, product_threads);
+        } else {
+            add_by_class(chunk, grouping, double_products, state, product_threads);
+        }
         move_far_pivots<T>(grouping, state);
     }
 }

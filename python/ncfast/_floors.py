@@ -99,10 +99,7 @@ def _rounding_variances(stats: ClassStatistics, rows: NDArray[np.int64]) -> Floa
 
 
 def _trace_ratio(subject: Subject, rounding: Rounding) -> float:
-    masses = (
-        subject.counts / subject.counts.sum() if subject.weighting == "sample" else np.full(subject.k, 1 / subject.k)
-    )
-    return float(rounding.by_feature.sum()) / float(masses @ np.einsum("kd,kd->k", subject.centred, subject.centred))
+    return subject.over_between(float(rounding.by_feature.sum()))
 
 
 def _cdnv(subject: Subject, rounding: Rounding) -> float:

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from . import _core
 from ._summary import Subject
+from .metrics._checks import unit_power
 from .metrics._within import pooled_by
 
 Float = NDArray[np.float64]
@@ -47,6 +48,12 @@ def _masses(subject: Subject, weighting: str) -> Float:
     return subject.counts.astype(np.float64) if weighting == "sample" else np.ones(subject.k)
 
 
+def _scaled(vectors: Float) -> tuple[Float, float]:
+    """Bring vectors near length 1 by a power of two, which keeps their squares in range."""
+    scale = unit_power(float(np.abs(vectors).max()))
+    return vectors * scale, scale
+
+
 def _within_without(subject: Subject) -> Float:
     """``Tr S_W`` without each class."""
     squares = subject.stats.squared_deviations[subject.stats.present]
@@ -66,11 +73,12 @@ def _trace_ratio(subject: Subject) -> Float | None:
     if subject.conventions.weighting == "zhu":
         return None
     masses = _masses(subject, subject.weighting)
-    norms = np.einsum("kd,kd->k", subject.centred, subject.centred)
+    centred, scale = _scaled(subject.centred)
+    norms = np.einsum("kd,kd->k", centred, centred)
     rest = _others(masses)
     # The others' mean moves away from the class left out.
     between = (float(masses @ norms) - masses * norms * masses.sum() / rest) / rest
-    ratios: Float = _within_without(subject) / between
+    ratios: Float = _within_without(subject) * scale * scale / between
     return ratios
 
 
@@ -81,7 +89,7 @@ def _cdnv(subject: Subject) -> Float:
 
 
 def _equinorm_weights(subject: Subject) -> Float:
-    norms = np.linalg.norm(subject.weights, axis=1)
+    norms = np.linalg.norm(_scaled(subject.weights)[0], axis=1)
     gaps = norms - norms.mean()
     squares = float(gaps @ gaps) - gaps**2 * subject.k / (subject.k - 1)
     spread = np.sqrt(np.maximum(squares, 0.0) / (subject.k - 1 - subject.conventions.norms_ddof))
@@ -89,7 +97,7 @@ def _equinorm_weights(subject: Subject) -> Float:
 
 
 def _equinorm_means(subject: Subject) -> Float:
-    k, centred = subject.k, subject.centred
+    k, (centred, _) = subject.k, _scaled(subject.centred)
     masses = _masses(subject, subject.centring)
     moves = masses / _others(masses)  # the others move by this part of the class left out
     norms = np.einsum("kd,kd->k", centred, centred)
@@ -111,10 +119,11 @@ def _pinv(subject: Subject) -> Float | None:
         return None
     stats, between = pooled_by(subject.stats, subject.weighting), subject.between
     masses = _masses(subject, subject.weighting)
+    centred, scale = _scaled(subject.centred)
     basis = between.basis
     # A = M S_B = sum_k m_k c_k c_k^T along its eigenvectors; leaving out a class takes alpha c c^T away.
-    eigenvalues = between.values**2 * masses.sum()
-    coordinates = _core.cross_gram(subject.centred, np.ascontiguousarray(basis.T))
+    eigenvalues = (between.values * scale) ** 2 * masses.sum()
+    coordinates = _core.cross_gram(centred, np.ascontiguousarray(basis.T))
     update = _Update(eigenvalues, coordinates, masses * masses.sum() / _others(masses))
     traces = update.traces(_along(stats.scatter, basis))
     squares = stats.squared_deviations[stats.present]
@@ -126,7 +135,7 @@ def _pinv(subject: Subject) -> Float | None:
             for i, k in enumerate(np.flatnonzero(stats.present))
         ]
         traces = traces - np.array(own)
-    result: Float = traces * _others(masses) / _others(stats.counts[stats.present])
+    result: Float = traces * scale * scale * _others(masses) / _others(stats.counts[stats.present])
     return result / (subject.k - 1) if subject.conventions.per_class else result
 
 

@@ -73,20 +73,19 @@ def plan_features(
     """Plan a measurement of features: `available` is what there is besides them."""
     keys, named = expand(metrics, available | {"features", "scatter", "class_scatter"})
     users = [key for key in NEEDED if key in keys and "scatter" in NEEDED[key] and key != "nc1_pinv"]
-    scatter: bool | str = bool(users)
     if errors and "nc1_pinv" in keys:
         users.append("the error of nc1_pinv")
-        # Scatters by class make it exact; they cost memory alone.
-        scatter = "class" if num_classes * num_features**2 <= _CLASS_SCATTER_VALUES else weighting != "class"
-    plan = Plan(keys, named, scatter=scatter)
+    # Scatters by class can weigh classes, and make the error exact. They cost no time, but memory.
+    by_class = (errors or weighting == "class") and num_classes * num_features**2 <= _CLASS_SCATTER_VALUES
+    kind: bool | str = "class" if by_class else True
+    plan = Plan(keys, named, scatter=kind if users else False)
     steps = []
     if "nc1_pinv" in keys:
         cheaper = plan.scatter or _scatter_is_cheaper(num_classes, num_features, plan.second_pass)
-        # The pooled scatter cannot weigh classes differently.
-        projection = method == "projection" or (method == "auto" and (weighting == "class" or not cheaper))
-        plan = replace(plan, projection=projection, scatter=plan.scatter or not projection)
+        by_scatter = method == "scatter" or (method == "auto" and cheaper and (by_class or weighting != "class"))
+        plan = replace(plan, projection=not by_scatter, scatter=kind if by_scatter else plan.scatter)
         steps.append(
-            f"nc1_pinv by {'projection on the span of the class means' if projection else 'the d x d scatter'}"
+            f"nc1_pinv by {'the d x d scatter' if by_scatter else 'projection on the span of the class means'}"
         )
     if not plan.second_pass:
         steps.append("no second pass: no metric that is asked for needs one")

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _core
-from ._labels import as_class_list
+from ._labels import SKIPPED, as_class_list, positions_of
 
 if TYPE_CHECKING:
     from .statistics import ClassStatistics
@@ -93,11 +93,9 @@ def _merged_dtype(ours: str | None, theirs: str | None) -> str | None:
 def select(stats: ClassStatistics, classes: ArrayLike, *, scatter: bool) -> ClassStatistics:
     """Return the statistics of the listed classes."""
     wanted = as_class_list(classes)
-    unknown = ~np.isin(wanted, stats.labels)
-    if unknown.any():
-        raise ValueError(f"classes holds {wanted[unknown][0]}; wanted labels of these statistics")
-    order = np.argsort(stats.labels)
-    at = order[np.searchsorted(stats.labels, wanted, sorter=order)]
+    at = positions_of(wanted, stats.labels)
+    if (at == SKIPPED).any():
+        raise ValueError(f"classes holds {wanted[at == SKIPPED][0]}; wanted labels of these statistics")
     pooled = stats.pooled if scatter and stats.class_pooled is None else None
     if pooled is not None and stats.rows[at].sum() < stats.num_rows:
         raise ValueError(_SPLIT)

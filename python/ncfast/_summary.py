@@ -244,11 +244,19 @@ class Subject:
     def nc1_trace_ratio(self) -> float:
         """NC1 by traces."""
         within = float(self.stats.squared_deviations @ sample_shares(self.stats, self.weighting))
-        size = float(self.between.factor_values[0])
-        if size == 0:
+        if not self.centred.any():
             warn_degenerate("the class means coincide (S_B = 0): NC1 is infinite, or undefined without any spread")
+        return self.over_between(within)
+
+    def over_between(self, within: float) -> float:
+        """Ratio of a trace to ``Tr S_B``; infinite or nan where that is zero."""
+        scale = unit_power(float(np.abs(self.centred).max()))
+        norms = np.einsum("kd,kd->k", self.centred * scale, self.centred * scale)
+        shares = self.counts / self.counts.sum() if self.weighting == "sample" else np.full(self.k, 1.0 / self.k)
+        between = float(shares @ norms)
+        if between == 0:
             return np.inf if within > 0 else np.nan
-        return within / size / size / float(np.sum((self.between.factor_values / size) ** 2))
+        return within * scale * scale / between
 
     def class_ranks(self) -> tuple[float, float]:
         """Mean and largest numerical rank of the classes, from their scatters."""

@@ -12,7 +12,7 @@ from ._choices import as_choice
 from ._classifier import Classifier, as_classifier, class_count
 from ._conventions import as_conventions
 from ._labelled import Labelled, as_samples
-from ._labels import SKIPPED, as_class_list, positions_of
+from ._labels import SKIPPED, positions_of
 from ._measurement import Progress, Run, require_progress, side_by_side
 from ._summary import Subject
 from .metrics._checks import warn_degenerate
@@ -93,8 +93,9 @@ def measure_against(
     head = as_classifier(weights, bias, reference.num_features)
     class_count(reference.num_classes, head, None)
     if classes is not None:
-        head = head.of(positions_of(as_class_list(classes), reference.labels))
-        reference = reference.select(classes, scatter=False)
+        chosen = reference.select(classes, scatter=False)
+        head = head.of(positions_of(chosen.labels, reference.labels))
+        reference = chosen
     elif reference.chosen is not None:
         _require_among(samples.labels, reference.chosen)
     require_two_classes(reference)

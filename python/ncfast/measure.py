@@ -81,7 +81,8 @@ def measure(
         How ``nc1_pinv`` is computed: through the projection on the span of the class means, 2 N d (K-1)
         operations, or through the d * d scatter, N d^2. ``"auto"`` takes the cheaper.
     errors : bool, default False
-        Whether to add jackknife standard errors over classes, ``report.errors``.
+        Whether to add jackknife standard errors over classes, ``report.errors``; that of ``nc1_pinv`` takes a
+        scatter.
     outliers : array_like, shape (n, d), optional
         Features of samples of none of the classes, for ``nc5_orthogonality``.
     weight_decay, feature_decay : float, optional
