@@ -123,20 +123,25 @@ class Measurement:
         """Rows that `run` reads, both passes together."""
         return (1 + self.plan.second_pass) * self.samples.source.rows
 
+    @property
+    def products(self) -> type[np.float32] | type[np.float64]:
+        """Precision of large products."""
+        return np.float64 if self.precision == "double" else self.samples.source.native
+
     def run(self, block_rows: int) -> Run:
         """Measure, about this many rows a step, yielding how many were read."""
         stats, skipped = yield from self.samples.collect(
             block_rows, scatter=self.plan.scatter, precision=self.precision
         )
         require_two_classes(stats)
-        d = stats.num_features
-        subject = Subject(stats, self.head, self.definitions, self.extras.decays, self.extras.outlier_mean(d))
+        outlier_mean = self.extras.outlier_mean(stats.num_features)
+        subject = Subject(stats, self.head, self.definitions, self.extras.decays, outlier_mean, self.products)
         seen = (yield from self._second_pass(subject, block_rows)) if self.plan.second_pass else _Seen()
         if self.plan.ranks:
             classes, weights = self.samples.all_usable()
             seen.add_ranks(ranks_of(self.samples.source, classes, stats.num_classes, weights=weights))
         weighed = (f"samples counted by their weights, {stats.num_samples:.6g} in all",) if stats.weighted else ()
-        products = "float64" if self.precision == "double" else self.samples.source.native.__name__
+
         return findings(
             subject,
             self.plan,
@@ -144,15 +149,14 @@ class Measurement:
             misses=seen.misses,
             errors=self.errors,
             skipped_rows=skipped,
-            steps=(*self.plan.steps, *seen.steps, *weighed, f"products in {products}"),
+            steps=(*self.plan.steps, *seen.steps, *weighed, f"products in {self.products.__name__}"),
         )
 
     def _second_pass(self, subject: Subject, block_rows: int) -> Generator[int, None, _Seen]:
         """NC1 by projection, decisions and margins, as planned."""
         plan, stats, head, source = self.plan, subject.stats, subject.head, self.samples.source
-        double = self.precision == "double" or source.native is np.float64
         directions = subject.between if plan.projection else no_directions(stats.num_features)
-        projection = Projection(stats, directions, subject.weighting, np.float64 if double else np.float32)
+        projection = Projection(stats, directions, subject.weighting, self.products)
         decisions = Decisions(subject, projection, source.native) if plan.decisions else None
         margins = MarginSums.of(head.weights, subject.centre) if plan.margins and head.weights is not None else None
         for start, stop in source.ranges(block_rows):

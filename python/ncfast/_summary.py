@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,7 @@ from .metrics.variability import (
 from .statistics import ClassStatistics
 
 Float = NDArray[np.float64]
+_MANY_CLASSES = 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +47,8 @@ class Subject:
         ``weight_decay`` and ``feature_decay``, if known.
     outlier_mean : ndarray of float64, shape (d,), or None
         Mean of features of no class.
+    products : type
+        Precision that large products may have.
     """
 
     stats: ClassStatistics
@@ -52,6 +56,7 @@ class Subject:
     conventions: Conventions
     decays: Mapping[str, float] = field(default_factory=dict)
     outlier_mean: Float | None = None
+    products: type[np.floating[Any]] = np.float64
 
     @property
     def weighting(self) -> str:
@@ -164,13 +169,31 @@ class Subject:
     def pairs(self, name: str) -> PairSweep:
         """Return a sweep over the pairs of a frame; of the means, as if each class had variance 1."""
         if name not in self._sweeps:
-            self._sweeps[name] = sweep(scaled_frame(self.weights)) if name == "weights" else self.sweep_means(None)
+            if name == "weights":
+                self._sweeps[name] = sweep(scaled_frame(self.weights), dtype=self._pair_products)
+            else:
+                self.sweep_means(None)
         return self._sweeps[name]
 
     def sweep_means(self, rivals: Rivals | None) -> PairSweep:
         """Sweep over the pairs of means, looking for rivals on the way."""
-        self._sweeps["means"] = sweep(self.scaled_means, uncentred=self.means, variances=np.ones(self.k), rivals=rivals)
+        self._sweeps["means"] = sweep(
+            self.scaled_means,
+            uncentred=self.means,
+            variances=np.ones(self.k),
+            rivals=rivals,
+            dtype=self._pair_products,
+        )
         return self._sweeps["means"]
+
+    @property
+    def _pair_products(self) -> type[np.floating[Any]]:
+        """Precision of the products of pairs.
+
+        More than twice as many vectors as dimensions have cosines of about d^(-1/2), whatever they are: then float32
+        costs no digit that counts, neither of a cosine nor of a distance. Nearer to a simplex every digit may count.
+        """
+        return self.products if self.k > max(2 * self.d, _MANY_CLASSES) else np.float64
 
     @cached_property
     def scaled_means(self) -> ScaledFrame:
