@@ -83,7 +83,7 @@ struct ProjectJob {
     const Index* labels;
     const P* pivots;  // (K, d)
     P scale;
-    const P* basis;  // (d, rank)
+    const P* basis;  // (rank, d)
     Index rank;
     const double* class_weights;  // (K)
     double* column_squares;       // (rank) in/out

@@ -10,7 +10,7 @@ constexpr Index kCentredBytes = 512 << 10;  // centred rows of one block should 
 
 Index block_rows_for(Index d, Index rank, Index scalar_size) {
     // A large basis is packed anew for every block: that should be rare.
-    if (rank >= 64) return kMaxBlockRows;
+    if (rank >= 64) return 2 * kMaxBlockRows;
     return larger<Index>(32, smaller<Index>(kMaxBlockRows, kCentredBytes / (d * scalar_size) / 16 * 16));
 }
 
@@ -43,7 +43,7 @@ void project(const ProjectJob<T, P>& job) {
     const Rows<T>& h = job.features;
     const Index block_rows = block_rows_for(h.cols, job.rank, sizeof(P));
     const Index blocks = blocks_of(h.rows, block_rows);
-    const ConstRowMap<P> basis(job.basis, h.cols, job.rank, Eigen::OuterStride<>(job.rank));
+    const ConstRowMap<P> basis(job.basis, job.rank, h.cols, Eigen::OuterStride<>(h.cols));
     RowMajor<double> partial = RowMajor<double>::Zero(blocks, job.rank);
 #pragma omp parallel num_threads(job.threads) if (job.threads > 1)
     {
@@ -62,7 +62,7 @@ void project(const ProjectJob<T, P>& job) {
                 if (job.weights != nullptr) row_weights[i] *= job.weights[first + i];
             }
             if (job.rank == 0) continue;
-            projected.topRows(rows).noalias() = centred.topRows(rows) * basis;
+            projected.topRows(rows).noalias() = centred.topRows(rows) * basis.transpose();
             if (job.coordinates != nullptr) {
                 RowMap<P>(job.coordinates + first * job.rank, rows, job.rank,
                           Eigen::OuterStride<>(job.rank)) = projected.topRows(rows);

@@ -50,7 +50,7 @@ class Projection:
 
     def __post_init__(self) -> None:
         self.pivots = np.ascontiguousarray(np.nan_to_num(self.stats.means), dtype=self.dtype)
-        self.basis = np.ascontiguousarray(self.between.basis, dtype=self.dtype)
+        self.basis = np.ascontiguousarray(self.between.basis.T, dtype=self.dtype)
         self.class_weights = sample_shares(self.stats, self.weighting)
         self.column_squares = np.zeros(self.between.values.size)
         deviation = float(np.sqrt(self.stats.squared_deviations.sum() / self.stats.num_samples))
