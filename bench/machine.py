@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime
 import os
 import platform
+import time
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 
@@ -31,6 +33,32 @@ def describe(threads: int) -> dict[str, str]:
         "torch": f"{torch.__version__}, {'MKL' if torch.backends.mkl.is_available() else 'no MKL'}",
         "scikit-learn": metadata.version("scikit-learn"),
     }
+
+
+def product_rates() -> dict[str, float]:
+    """Operations per second of ``X @ Y.T``, by dtype: the better of numpy and torch."""
+    rates = {}
+    for dtype in (np.float32, np.float64):
+        x, y = (np.random.default_rng(i).standard_normal((4096, 512)).astype(dtype) for i in (0, 1))
+        a, b = torch.from_numpy(x), torch.from_numpy(y)
+        best = min(_quickest(lambda x=x, y=y: x @ y.T), _quickest(lambda a=a, b=b: a @ b.T))
+        rates[dtype.__name__] = 2.0 * 4096**2 * 512 / best
+    return rates
+
+
+def reading_rate() -> float:
+    """Bytes per second that torch sums float32 values at."""
+    values = torch.ones(100_000_000)
+    return 4e8 / _quickest(values.sum)
+
+
+def _quickest(run: Callable[[], object]) -> float:
+    took = []
+    for _ in range(9):
+        start = time.perf_counter()
+        run()
+        took.append(time.perf_counter() - start)
+    return min(took)
 
 
 def _processor() -> str:

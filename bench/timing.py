@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -64,3 +65,8 @@ def threads(count: int) -> Iterator[None]:
         finally:
             ncfast.set_num_threads(None)
             torch.set_num_threads(before)
+
+
+def environment(count: int) -> dict[str, str]:
+    """Variables for a process of its own that shall use `count` threads."""
+    return {**os.environ, **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(count))}

@@ -6,9 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-from . import accuracy, kernels, report, scaling
+from . import accuracy, kernels, pairs, report, roofline, scaling
 
-SUITES: dict[str, ModuleType] = {"kernels": kernels, "report": report, "scaling": scaling, "accuracy": accuracy}
+SUITES: dict[str, ModuleType] = {
+    "kernels": kernels,
+    "pairs": pairs,
+    "report": report,
+    "roofline": roofline,
+    "scaling": scaling,
+    "accuracy": accuracy,
+}
 
 
 @dataclass(frozen=True)

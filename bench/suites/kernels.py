@@ -13,7 +13,9 @@ import torch
 
 import ncfast
 from ncfast import _core
-from ncfast._classifier import as_classifier
+from ncfast._classifier import Classifier, as_classifier
+from ncfast._conventions import as_conventions
+from ncfast._summary import Subject
 from ncfast.metrics.variability import no_directions
 from ncfast.passes import Decisions, Projection
 
@@ -116,12 +118,13 @@ def _projection(table: Table, options: Options) -> None:
         case = data.in_state(_rows(20_000, options), 2048, k, data.NOT_COLLAPSED)
         h, r = case.features, k - 1
         rng = np.random.default_rng(0)
-        basis = np.ascontiguousarray(np.linalg.qr(rng.standard_normal((2048, r)))[0], dtype=np.float32)
-        tensors = torch.from_numpy(h), torch.from_numpy(basis)
+        basis = np.ascontiguousarray(np.linalg.qr(rng.standard_normal((2048, r)))[0].T, dtype=np.float32)
+        columns = np.ascontiguousarray(basis.T)
+        tensors = torch.from_numpy(h), torch.from_numpy(columns)
         squares, lengths = np.zeros(r), np.empty(len(h))
-        arguments = (h, case.labels, None, case.weights, 1.0, basis, np.ones(k), squares, lengths)
+        arguments = (h, case.labels, None, case.weights, 1.0, basis, np.ones(k), squares, lengths, None)
         others = {
-            "numpy X @ A": lambda h=h, basis=basis: h @ basis,
+            "numpy X @ A": lambda h=h, columns=columns: h @ columns,
             "torch X @ A": lambda tensors=tensors: tensors[0] @ tensors[1],
         }
         ours = lambda arguments=arguments: _core.project(*arguments)  # noqa: E731
@@ -148,9 +151,14 @@ def _statistics(case: data.Data) -> ncfast.ClassStatistics:
 
 
 def _prepare(case: data.Data, stats: ncfast.ClassStatistics) -> tuple[Projection, Decisions]:
-    d = stats.num_features
-    projection = Projection(stats, no_directions(d), "papyan", np.float32)
-    return projection, Decisions(stats, as_classifier(case.weights, case.bias, d), projection, np.float32)
+    return _rules(stats, as_classifier(case.weights, case.bias, stats.num_features))
+
+
+def _rules(stats: ncfast.ClassStatistics, head: Classifier) -> tuple[Projection, Decisions]:
+    """Nearest mean and, if the head has weights, the classifier, with their certificates."""
+    projection = Projection(stats, no_directions(stats.num_features), "papyan", np.float32)
+    subject = Subject(stats, head, as_conventions("ncfast", "papyan"), products=np.float32)
+    return projection, Decisions(subject, projection, np.float32)
 
 
 def _decide(case: data.Data, projection: Projection, decisions: Decisions) -> None:
@@ -172,8 +180,7 @@ def _nearest_mean(options: Options) -> Table:
             head = as_classifier(None, None, d)
 
             def ours(case: data.Data = case, stats: ncfast.ClassStatistics = stats, head=head) -> float:
-                projection = Projection(stats, no_directions(stats.num_features), "papyan", np.float32)
-                decisions = Decisions(stats, head, projection, np.float32)
+                projection, decisions = _rules(stats, head)
                 _decide(case, projection, decisions)
                 return decisions.nearest_is_label
 

@@ -1,0 +1,83 @@
+"""All pairs of many classes in one sweep, against the rate of plain matrix products on this machine."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from ncfast.metrics._sweep import scaled_frame, sweep
+
+from .. import timing
+from ..machine import product_rates
+from ..results import Table, seconds
+
+if TYPE_CHECKING:
+    from . import Options
+
+_SHAPES = ((1000, 2048), (5000, 768), (20_000, 512), (50_000, 512))
+_EXACT = 1e-6
+_PEAK = """
+import resource, sys
+import numpy as np
+from ncfast.metrics._sweep import scaled_frame, sweep
+k, d = int(sys.argv[1]), int(sys.argv[2])
+frame = np.random.default_rng(0).standard_normal((k, d))
+sweep(scaled_frame(frame), variances=np.ones(k), kernel="log")
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def run(options: Options) -> list[Table]:
+    """Sweep frames of growing size; CDNV, cosines, both Gram distances and log-uniformity together."""
+    rates = product_rates()
+    table = Table(
+        "Pair sweep: CDNV, cosines, coherence, ETF, OF and log-uniformity of a frame in one",
+        ["K", "d", "products", "threads", "time", "GFLOP/s of K^2 d", "of the rate of X @ Y.T", "peak memory"],
+    )
+    for k, d in _SHAPES[:2] if options.quick else _SHAPES:
+        frame = scaled_frame(np.random.default_rng(0).standard_normal((k, d)))
+        ones = np.ones(k)
+        if k <= 5000:
+            _require_equal(frame.units, sweep(frame, variances=ones, kernel="log").coherence)
+        repeats = options.repeats if k <= 5000 else 3
+        runs = {
+            dtype.__name__: lambda dtype=dtype: sweep(frame, variances=ones, kernel="log", dtype=dtype)
+            for dtype in (np.float64, np.float32)
+        }
+        for name, took in timing.interleaved(runs, repeats, warm_up=k <= 5000).items():
+            rate = float(k) * k * d / took.median
+            share = rate / rates[name]
+            peak = _peak(k, d, options.threads) if name == "float64" else ""
+            table.rows.append(
+                [f"{k:,}", str(d), name, str(options.threads), seconds(took.median), f"{rate / 1e9:.0f}"]
+                + [f"{share:.0%}", peak]
+            )
+            table.records.append(
+                {"K": k, "d": d, "dtype": name, "threads": options.threads, "seconds": took.median, "share": share}
+            )
+    table.notes += [
+        "K^2 d operations: half the pairs, a multiplication and an addition each; everything else that the sweep does is"
+        " in its time",
+        f"rate of X @ Y.T, the better of numpy and torch, 4096 x 512 each: {rates['float64'] / 1e9:.0f} GFLOP/s in float64,"
+        f" {rates['float32'] / 1e9:.0f} in float32",
+        "peak memory: of the whole process, the frame and the libraries included",
+    ]
+    return [table]
+
+
+def _require_equal(units: np.ndarray, coherence: float) -> None:
+    """Compare one of the results with torch before anything is timed."""
+    u = torch.from_numpy(units)
+    cosines = (u @ u.T).abs_().fill_diagonal_(0.0)
+    if abs(float(cosines.max()) - coherence) > _EXACT:
+        raise AssertionError(f"coherence is {coherence}, torch finds {float(cosines.max())}")
+
+
+def _peak(k: int, d: int, threads: int) -> str:
+    command = [sys.executable, "-c", _PEAK, str(k), str(d)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=timing.environment(threads))
+    return f"{int(done.stdout) / 1024:.0f} MiB"
