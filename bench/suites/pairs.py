@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -45,7 +46,7 @@ def run(options: Options) -> list[Table]:
             _require_equal(frame.units, sweep(frame, variances=ones, kernel="log").coherence)
         repeats = options.repeats if k <= 5000 else 3
         runs = {
-            dtype.__name__: lambda dtype=dtype: sweep(frame, variances=ones, kernel="log", dtype=dtype)
+            dtype.__name__: partial(sweep, frame, variances=ones, kernel="log", dtype=dtype)
             for dtype in (np.float64, np.float32)
         }
         for name, took in timing.interleaved(runs, repeats, warm_up=k <= 5000).items():
@@ -53,17 +54,18 @@ def run(options: Options) -> list[Table]:
             share = rate / rates[name]
             peak = _peak(k, d, options.threads) if name == "float64" else ""
             table.rows.append(
-                [f"{k:,}", str(d), name, str(options.threads), seconds(took.median), f"{rate / 1e9:.0f}"]
-                + [f"{share:.0%}", peak]
+                [
+                    *(f"{k:,}", str(d), name, str(options.threads), seconds(took.median)),
+                    *(f"{rate / 1e9:.0f}", f"{share:.0%}", peak),
+                ]
             )
             table.records.append(
                 {"K": k, "d": d, "dtype": name, "threads": options.threads, "seconds": took.median, "share": share}
             )
     table.notes += [
-        "K^2 d operations: half the pairs, a multiplication and an addition each; everything else that the sweep does is"
-        " in its time",
-        f"rate of X @ Y.T, the better of numpy and torch, 4096 x 512 each: {rates['float64'] / 1e9:.0f} GFLOP/s in float64,"
-        f" {rates['float32'] / 1e9:.0f} in float32",
+        "K^2 d operations: half the pairs, a multiplication and an addition each; the time is that of the whole sweep",
+        f"rate of X @ Y.T, the better of numpy and torch, 4096 x 512 each: {rates['float64'] / 1e9:.0f} GFLOP/s in"
+        f" float64, {rates['float32'] / 1e9:.0f} in float32",
         "peak memory: of the whole process, the frame and the libraries included",
     ]
     return [table]

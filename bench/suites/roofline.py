@@ -52,8 +52,8 @@ def run(options: Options) -> list[Table]:
         )
         table.records.append({"kernel": kernel.name, "shape": kernel.shape, "floor": floor, "seconds": took})
     table.notes += [
-        f"memory reads at {bandwidth / 1e9:.1f} GB/s (torch.sum), products run at {rates['float32'] / 1e9:.0f} GFLOP/s in"
-        f" float32 and {rates['float64'] / 1e9:.0f} in float64 (X @ Y.T, the better of numpy and torch),"
+        f"memory reads at {bandwidth / 1e9:.1f} GB/s (torch.sum), products run at {rates['float32'] / 1e9:.0f} GFLOP/s"
+        f" in float32 and {rates['float64'] / 1e9:.0f} in float64 (X @ Y.T, the better of numpy and torch),"
         f" {options.threads} threads",
         "GB: features once and the state that is read and written; GFLOP: of the products alone, half of them where the"
         " result is symmetric",
@@ -78,8 +78,7 @@ def _kernels(options: Options) -> list[_Kernel]:
     kernels.append(
         _Kernel("class means and scatter", (n, d, k), _update(case, scatter=True), 4.0 * n * d, float(n) * d * d)
     )
-    for r in (9, 99, 999):
-        kernels.append(_projection(case, r))
+    kernels += [_projection(case, r) for r in (9, 99, 999)]
     stats = _statistics(case)
     prepared = _prepare(case, stats)
     ours = lambda: _decide(case, *prepared)  # noqa: E731

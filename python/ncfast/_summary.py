@@ -17,7 +17,7 @@ from ._conventions import Conventions
 from .metrics._checks import unit_power, warn_degenerate
 from .metrics._svd import thin_svd
 from .metrics._sweep import PairSweep, Rivals, ScaledFrame, scaled_frame, sweep
-from .metrics._within import pooled_by, sample_shares
+from .metrics._within import sample_shares
 from .metrics.class_rank import mean_and_max
 from .metrics.spectrum import Spectrum, spectrum_of, tightness_of
 from .metrics.variability import (
@@ -254,9 +254,7 @@ class Subject:
 
     def nc1_pinv(self) -> float:
         """NC1 from the scatter."""
-        # What is pooled counts classes as it should: equal sample weights from here on.
-        pooled = pooled_by(self.stats, self.weighting)
-        return self.nc1_scaled(nc1_of_scatter(pooled, self.between, "papyan"))
+        return self.nc1_scaled(nc1_of_scatter(self.stats, self.between, self.weighting))
 
     def nc1_svd_ratio(self) -> float:
         """NC1 by leading eigenvalues."""

@@ -13,6 +13,7 @@ from ..statistics import ClassStatistics
 from ._checks import unit_power, warn_degenerate
 from ._svd import thin_svd
 from ._sweep import PairSweep, scaled_frame, sweep
+from ._within import pooled_by, sample_shares
 
 Float = NDArray[np.float64]
 _LEAST_MEAN = 2.0**-490
@@ -94,15 +95,6 @@ def _class_shares(stats: ClassStatistics, weighting: str) -> Float:
     return counts / stats.num_samples if weighting == "sample" else np.full(counts.shape, 1.0 / counts.size)
 
 
-def within_class_weights(stats: ClassStatistics, weighting: str) -> Float:
-    """Weight of each sample in S_W by class, shape (K,); 0 for classes without samples."""
-    if weighting == "class":
-        weights: Float = stats.present / np.maximum(stats.counts, 1) / stats.present.sum()
-    else:
-        weights = stats.present / float(stats.num_samples)
-    return weights
-
-
 def nc1_of_spread(spread: Float, between: BetweenClass, num_classes: int, total_spread: float) -> float:
     """``Tr(S_W S_B^+)/K`` from the spread ``v_j^T S_W v_j`` along each direction of S_B."""
     if between.values.size == 0:
@@ -130,8 +122,8 @@ def nc1_pinv(stats: ClassStatistics, *, weighting: str = "papyan") -> float:
     Raises
     ------
     ValueError
-        Without a scatter, with fewer than two classes, or under ``"class"`` with unequal counts: the
-        pooled scatter weighs samples alike (`ncfast.measure` with ``method="projection"`` can do it).
+        Without a scatter, with fewer than two classes, or under ``"class"`` with unequal counts unless scatters
+        were kept by class: the pooled one weighs samples alike.
 
     References
     ----------
@@ -145,16 +137,11 @@ def nc1_pinv(stats: ClassStatistics, *, weighting: str = "papyan") -> float:
 
 def nc1_of_scatter(stats: ClassStatistics, between: BetweenClass, weighting: str) -> float:
     """`nc1_pinv` with S_B factored already."""
-    counts = stats.counts[stats.present]
-    if weighting == "class" and (counts != counts[0]).any():
-        raise ValueError(
-            "weighting='class' with unequal class counts needs each class's own scatter, which statistics do not"
-            " keep; use ncfast.measure(..., method='projection', weighting='class')"
-        )
+    pooled = pooled_by(stats, weighting)
     basis = between.basis
-    along = np.einsum("dr,dr->r", basis, _core.cross_gram(stats.scatter, np.ascontiguousarray(basis.T)))
-    spread = np.maximum(along, 0.0) / stats.num_samples
-    return nc1_of_spread(spread, between, counts.size, float(stats.squared_deviations.sum()))
+    along = np.einsum("dr,dr->r", basis, _core.cross_gram(pooled.scatter, np.ascontiguousarray(basis.T)))
+    spread = np.maximum(along, 0.0) / pooled.num_samples
+    return nc1_of_spread(spread, between, int(stats.present.sum()), float(stats.squared_deviations.sum()))
 
 
 def nc1_trace_ratio(stats: ClassStatistics, *, weighting: str = "papyan") -> float:
@@ -173,7 +160,7 @@ def nc1_trace_ratio(stats: ClassStatistics, *, weighting: str = "papyan") -> flo
     """
     as_choice("weighting", weighting)
     require_two_classes(stats)
-    within = float(stats.squared_deviations @ within_class_weights(stats, weighting))
+    within = float(stats.squared_deviations @ sample_shares(stats, weighting))
     factor = centred_means(stats, weighting) * np.sqrt(_class_shares(stats, weighting))[:, None]
     largest = float(np.abs(factor).max())
     if largest == 0:
