@@ -170,14 +170,16 @@ struct PairSums {
 
 enum class PairKernel { none, log, distance, riesz, rbf };
 
-/// One sweep over all pairs of a frame v_k = length_k * u_k. Products are in P; distances of vectors that
-/// nearly coincide are taken from their differences in double.
+/// One sweep over all pairs of a frame v_k = length_k * u_k. Products are in P, of vectors along the u_k
+/// whose lengths may be others; distances of vectors that nearly coincide are taken from differences in
+/// double.
 template <class P>
 struct PairsJob {
-    Rows<P> units;          // (K, d) u_k
-    Rows<double> frame;     // (K, d) v_k
-    const double* lengths;  // (K)
-    const double* shifts;   // (K) or null
+    Rows<P> directions;      // (K, d) vectors along u_k
+    const double* inverses;  // (K) one over their lengths, 0 for zero vectors
+    Rows<double> frame;      // (K, d) v_k
+    const double* lengths;   // (K)
+    const double* shifts;    // (K) or null
     double etf_norm;
     double etf_entry;
     const double* variances;  // (K) or null, which asks for no distances

@@ -106,7 +106,7 @@ struct Strip {
 
 template <class P>
 void add_cosines(const PairsJob<P>& job, const Strip& strip, PairSums& sums) {
-    const double simplex = 1.0 / static_cast<double>(job.units.rows - 1);
+    const double simplex = 1.0 / static_cast<double>(job.directions.rows - 1);
     double excess = 0, top = 0;
 #pragma omp simd reduction(+ : excess) reduction(max : top)
     for (Index j = 0; j < strip.n; ++j) {
@@ -160,9 +160,9 @@ double squared_gap(const Rows<double>& frame, Index k, double scale_k, Index l, 
     return squares;
 }
 
-// Of the unit vectors: of themselves where they are in double, so that equal ones are at distance 0.
+// Of the unit vectors: equal directions given in double are at distance 0.
 double squared_unit_gap(const PairsJob<double>& job, Index k, Index l) {
-    return squared_gap(job.units, k, 1, l, 1);
+    return squared_gap(job.directions, k, job.inverses[k], l, job.inverses[l]);
 }
 double squared_unit_gap(const PairsJob<float>& job, Index k, Index l) {
     return squared_gap(job.frame, k, 1 / job.lengths[k], l, 1 / job.lengths[l]);
@@ -294,7 +294,12 @@ void add_tile(const PairsJob<P>& job, const Tile& tile, const RowMajor<P>& produ
                           cosine_room,        value_room};
         if (strip.n == 0) continue;
         const P* row = products.data() + i * products.cols() + skip;
-        for (Index j = 0; j < strip.n; ++j) cosine_room[j] = static_cast<double>(row[j]);
+        const double inverse = job.inverses[strip.k];
+        const double* inverses = job.inverses + strip.first;
+#pragma omp simd
+        for (Index j = 0; j < strip.n; ++j) {
+            cosine_room[j] = static_cast<double>(row[j]) * (inverse * inverses[j]);
+        }
         cosines.add(cosine_room, strip.n);
         add_cosines(job, strip, out.sums);
         add_products(job, strip, out.sums);
@@ -324,7 +329,7 @@ void combine_side(const PairsJob<P>& job, Index first, Index n, const Side& side
 template <class P>
 void clear_results(const PairsJob<P>& job) {
     *job.sums = PairSums{};
-    for (Index k = 0; k < job.units.rows; ++k) {
+    for (Index k = 0; k < job.directions.rows; ++k) {
         if (job.variances != nullptr) {
             job.class_ratios[k] = 0;
             job.worst[k] = 0;
@@ -341,12 +346,12 @@ void clear_results(const PairsJob<P>& job) {
 
 template <class P>
 void pairs(const PairsJob<P>& job) {
-    const Index vectors = job.units.rows;
+    const Index vectors = job.directions.rows;
     const Index size = tile_for(vectors);
     const Index bands = blocks_of(vectors, size);
     const Index tiles = bands * (bands + 1) / 2;
-    const ConstRowMap<P> units(job.units.data, vectors, job.units.cols,
-                               Eigen::OuterStride<>(job.units.stride));
+    const ConstRowMap<P> directions(job.directions.data, vectors, job.directions.cols,
+                                    Eigen::OuterStride<>(job.directions.stride));
     Eigen::Matrix<Tile, Eigen::Dynamic, 1> places(smaller(tiles, kTilesPerRound));
     Eigen::Matrix<TileSums, Eigen::Dynamic, 1> parts(places.size());
     clear_results(job);
@@ -365,8 +370,8 @@ void pairs(const PairsJob<P>& job) {
             for (Index t = 0; t < now; ++t) {
                 const Tile& tile = places[t];
                 products.topLeftCorner(tile.rows, tile.cols).noalias() =
-                    units.middleRows(tile.first_row, tile.rows) *
-                    units.middleRows(tile.first_col, tile.cols).transpose();
+                    directions.middleRows(tile.first_row, tile.rows) *
+                    directions.middleRows(tile.first_col, tile.cols).transpose();
                 add_tile(job, tile, products, parts[t]);
             }
         }

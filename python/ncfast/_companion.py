@@ -80,9 +80,9 @@ class Companion:
         """
         lengths, scale = pairs.frame.lengths, pairs.frame.scale
         factor = scale / self.nearest.scale
-        weights, d = self.linear.weights, self.linear.weights.shape[1]
-        norms = np.sqrt(np.einsum("kd,kd->k", weights, weights))
-        own = np.einsum("kd,kd->k", weights[present], pairs.frame.rows) + self.levels[present] * factor
+        d, norms = self.linear.weights.shape[1], self.linear.weight_norms
+        # <w, m> = slope ||m||^2, in whatever scale.
+        own = self.slopes[present] / factor * lengths**2 + self.levels[present] * factor
         rivals = pairs.found["rivals"]
         gaps = np.sqrt(pairs.found["gaps"]) + self.slacks[present] + self.slacks[present].max()
         if not present.all():  # classes without samples can win too
@@ -99,13 +99,12 @@ class Companion:
 
 def companion_of(nearest: AffineRule, linear: AffineRule) -> Companion | None:
     """Fit each weight vector by its class mean; None if too much is left to tell anything."""
-    weights, means = linear.weights, nearest.weights
-    squares = np.einsum("kd,kd->k", means, means)
-    slopes = np.einsum("kd,kd->k", weights, means) / np.where(squares > 0, squares, 1.0)
-    rests = weights - slopes[:, None] * means
-    norms = np.sqrt(np.einsum("kd,kd->k", weights, weights))
-    rounding = 4 * (weights.shape[1] + 16) * float(np.finfo(np.float64).eps)
-    slacks = np.sqrt(np.einsum("kd,kd->k", rests, rests)) + rounding * norms
+    weights, norms, squares = linear.weights, linear.weight_norms, nearest.weight_norms**2
+    products = np.einsum("kd,kd->k", weights, nearest.weights)
+    slopes = products / np.where(squares > 0, squares, 1.0)
+    # ||e||^2 = ||w||^2 - slope <w, m>, plus a bound on what the subtraction loses.
+    rounding = 8 * (weights.shape[1] + 16) * float(np.finfo(np.float64).eps)
+    slacks = np.sqrt(np.maximum(norms**2 - slopes * products, 0.0) + rounding * norms**2)
     if np.median(slacks) >= _ALIGNED * np.median(norms):
         return None
     return Companion(nearest, linear, slopes, linear.offsets, slacks)

@@ -71,7 +71,8 @@ def decide(
 ) -> tuple[_Int, _Int | None]: ...
 def pairs(
     *,
-    units: _Features,
+    directions: _Features,
+    inverses: _Float,
     frame: _Float,
     lengths: _Float,
     shifts: _Float | None,

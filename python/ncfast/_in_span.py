@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,40 +34,48 @@ class Projected:
 
 @dataclass(frozen=True)
 class Reach:
-    """How far the samples of a class can lie from where: all bounds are from above.
+    """How far samples can lie from where: all bounds are from above.
 
-    centres (K, d) are the pivots relative to the centre of the rules, at their `scale`, reaches (K,) their lengths;
-    widening (K,) is how far pivots are off the means that certificates are about, `slack` the rounding of distances.
+    Attributes
+    ----------
+    projection, rule
+        Whose pivots and scale these are about.
+    widening : ndarray of float64, shape (K,)
+        How far pivots are off the means that certificates are about.
     """
 
-    scale: float
-    centres: Float
-    reaches: Float
+    projection: Projection
+    rule: AffineRule
     widening: Float
-    slack: float
 
     @classmethod
     def of(cls, stats: ClassStatistics, rule: AffineRule, projection: Projection) -> Reach:
         """Of the samples of a projection."""
-        centres = (projection.pivots - rule.centre) * rule.scale
-        off = np.where(stats.present[:, None], stats.means - projection.pivots, 0.0)
-        return cls(
-            rule.scale,
-            centres,
-            np.sqrt(np.einsum("kd,kd->k", centres, centres)),
-            np.sqrt(np.einsum("kd,kd->k", off, off)),
-            1.0 + 4.0 * float(np.finfo(projection.dtype).eps),
-        )
+        off = rule.points - projection.pivots
+        off[~stats.present] = 0.0
+        return cls(projection, rule, np.sqrt(np.einsum("kd,kd->k", off, off)))
+
+    @cached_property
+    def centres(self) -> Float:
+        """Pivots relative to the centre of the rule, at its scale, shape (K, d)."""
+        centres: Float = (self.projection.pivots - self.rule.centre) * self.rule.scale
+        return centres
+
+    @cached_property
+    def _lengths(self) -> Float:
+        lengths: Float = np.sqrt(np.einsum("kd,kd->k", self.centres, self.centres))
+        return lengths
 
     def distances(self, seen: Projected, labels: NDArray[np.int64]) -> Float:
         """From the class mean, in units of the features."""
-        distances: Float = seen.norms * self.slack + self.widening[labels]
+        slack = 1.0 + 4.0 * float(np.finfo(self.projection.dtype).eps)
+        distances: Float = seen.norms * slack + self.widening[labels]
         return distances
 
     def bounds(self, seen: Projected, labels: NDArray[np.int64], rows: NDArray[np.int64]) -> tuple[Float, Float]:
-        """Distance of listed rows from their pivot, and from the centre, at the scale of the rules."""
-        deviations = 1.001 * seen.norms[rows] * self.scale
-        return deviations, deviations + 1.001 * self.reaches[labels[rows]]
+        """Distance of listed rows from their pivot, and from the centre, at the scale of the rule."""
+        deviations = 1.001 * seen.norms[rows] * self.rule.scale
+        return deviations, deviations + 1.001 * self._lengths[labels[rows]]
 
 
 @dataclass(frozen=True)

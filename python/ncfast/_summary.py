@@ -23,6 +23,7 @@ from .metrics.spectrum import Spectrum, spectrum_of, tightness_of
 from .metrics.variability import (
     BetweenClass,
     between_class,
+    centred_about,
     centred_means,
     global_mean,
     nc1_of_scatter,
@@ -96,7 +97,7 @@ class Subject:
     @cached_property
     def means(self) -> Float:
         """Class means, shape (k, d)."""
-        return self.stats.means[self.stats.present]
+        return self.stats.present_means
 
     @cached_property
     def centre(self) -> Float:
@@ -106,7 +107,7 @@ class Subject:
     @cached_property
     def centred(self) -> Float:
         """Class means minus the global mean, shape (k, d)."""
-        return centred_means(self.stats, self.centring)
+        return centred_about(self.stats, self.centre)
 
     @cached_property
     def weights(self) -> Float:

@@ -21,11 +21,12 @@ from numpy.typing import NDArray
 from . import _core
 from ._features import Block
 from .metrics._checks import unit_power
-from .metrics._sweep import PairSweep
+from .metrics._sweep import PairSweep, ScaledFrame
 from .statistics import ClassStatistics
 
 Float = NDArray[np.float64]
 _MANY_CLASSES = 256
+_LEAST = 2.0**-30  # weights down to this need no scaling to keep float32 in range
 _BAND_VALUES = 4 << 20  # entries of a band of K x K products held at a time
 
 
@@ -33,26 +34,37 @@ _BAND_VALUES = 4 << 20  # entries of a band of K x K products held at a time
 class AffineRule:
     """Decide the smallest k of the largest ``weights_k . (scale * (h - centre)) + offsets_k``.
 
-    weights (K, d), and rounded, the same in the dtype of the blocks; offsets (K,), -inf for a class that
-    cannot win; centre (d,). `scale` and the weights carry powers of two that keep float32 in range.
+    weights (K, d); offsets (K,), -inf for a class that cannot win; centre (d,). `scale` and the weights carry powers
+    of two that keep float32 in range. `dtype` is that of the blocks.
 
     Where rounding could matter the decision is made from the numbers the scores stand for: the largest
     ``constants_k + points_k . h``, or with `by_distance` ``constants_k - ||h - points_k||^2``.
     """
 
     weights: Float
-    rounded: Block
     offsets: Float
     centre: Float
     scale: float
     points: Float
     constants: Float
     by_distance: bool
+    dtype: type[np.floating[Any]]
+
+    @cached_property
+    def rounded(self) -> Block:
+        """The weights in the dtype of the blocks."""
+        return self.weights.astype(np.float32) if self.dtype is np.float32 else self.weights
 
     @cached_property
     def max_weight_norm(self) -> float:
         """Longest weight vector."""
-        return float(np.sqrt(np.einsum("kd,kd->k", self.weights, self.weights).max()))
+        return float(self.weight_norms.max())
+
+    @cached_property
+    def weight_norms(self) -> Float:
+        """Lengths of the weight vectors, shape (K,)."""
+        norms: Float = np.sqrt(np.einsum("kd,kd->k", self.weights, self.weights))
+        return norms
 
     @cached_property
     def max_abs_offset(self) -> float:
@@ -86,58 +98,52 @@ class Certificate:
     radii: Float
 
 
-def nearest_mean_rule(stats: ClassStatistics, centre: Float, dtype: type[np.floating[Any]]) -> AffineRule:
-    """Nearest class mean among the classes that have samples; ties go to the smallest class."""
-    means = np.nan_to_num(stats.means)
-    scale = _feature_scale(stats, centre)
-    weights = np.where(stats.present[:, None], means - centre, 0.0) * scale
+def nearest_mean_rule(
+    stats: ClassStatistics, frame: ScaledFrame, centre: Float, dtype: type[np.floating[Any]]
+) -> AffineRule:
+    """Nearest class mean among the classes that have samples, `frame` theirs; ties go to the smallest class."""
+    scale = _scale_with(frame, stats)
+    weights = _for_all_classes(frame.rows if scale == frame.scale else frame.rows * (scale / frame.scale), stats)
     offsets = -0.5 * np.einsum("kd,kd->k", weights, weights)
     offsets[~stats.present] = -np.inf
     constants = np.where(stats.present, 0.0, -np.inf)
-    return _rule(weights, offsets, centre, scale, dtype, means, constants, by_distance=True)
+    points = _for_all_classes(stats.present_means, stats)
+    return AffineRule(weights, offsets, centre, scale, points, constants, by_distance=True, dtype=dtype)
 
 
-def linear_rule(
-    weights: Float, bias: Float, stats: ClassStatistics, centre: Float, dtype: type[np.floating[Any]]
-) -> AffineRule:
-    """Largest logit ``W h + b``; ties go to the smallest class."""
-    weight_scale = unit_power(float(np.abs(weights).max()))
-    scale = _feature_scale(stats, centre)
-    offsets = (weights @ centre + bias) * (weight_scale * scale)
+def linear_rule(weights: Float, bias: Float, nearest: AffineRule) -> AffineRule:
+    """Largest logit ``W h + b``, at the scale and centre of another rule; ties go to the smallest class."""
+    largest = float(max(weights.max(), -weights.min()))
+    weight_scale = 1.0 if _LEAST < largest < 1.0 / _LEAST else unit_power(largest)
+    offsets = (weights @ nearest.centre + bias) * (weight_scale * nearest.scale)
     # Relative to the largest, which leaves no overflow and keeps what decides.
-    return _rule(
-        weights * weight_scale, offsets - offsets.max(), centre, scale, dtype, weights, bias, by_distance=False
-    )
-
-
-def _feature_scale(stats: ClassStatistics, centre: Float) -> float:
-    """Power of two that brings centred features near unit length."""
-    means = np.abs(stats.means[stats.present] - centre).max()
-    deviation = np.sqrt(stats.squared_deviations.sum() / stats.num_samples)
-    return unit_power(float(max(means, deviation)))
-
-
-def _rule(
-    weights: Float,
-    offsets: Float,
-    centre: Float,
-    scale: float,
-    dtype: type[np.floating[Any]],
-    points: Float,
-    constants: Float,
-    *,
-    by_distance: bool,
-) -> AffineRule:
     return AffineRule(
-        weights=np.ascontiguousarray(weights),
-        rounded=np.ascontiguousarray(weights, dtype=dtype),
-        offsets=offsets,
-        centre=np.ascontiguousarray(centre),
-        scale=scale,
-        points=np.ascontiguousarray(points),
-        constants=np.ascontiguousarray(constants, dtype=np.float64),
-        by_distance=by_distance,
+        weights if weight_scale == 1.0 else weights * weight_scale,
+        offsets - offsets.max(),
+        nearest.centre,
+        nearest.scale,
+        weights,
+        bias,
+        by_distance=False,
+        dtype=nearest.dtype,
     )
+
+
+def _scale_with(frame: ScaledFrame, stats: ClassStatistics) -> float:
+    """Power of two that brings samples about the centre near unit length: the larger of means and deviations."""
+    deviation = float(np.sqrt(stats.squared_deviations.sum() / stats.num_samples))
+    if not frame.lengths.any():
+        return unit_power(deviation)
+    return frame.scale if deviation == 0 else min(frame.scale, unit_power(deviation))
+
+
+def _for_all_classes(rows: Float, stats: ClassStatistics) -> Float:
+    """Rows of the classes with samples, among zeros for the others."""
+    if stats.present.all():
+        return rows
+    every = np.zeros((stats.num_classes, rows.shape[1]))
+    every[stats.present] = rows
+    return every
 
 
 def certify_nearest(stats: ClassStatistics, pairs: PairSweep) -> Certificate:

@@ -49,7 +49,8 @@ class Projection:
     keeps_coordinates: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
-        self.pivots = np.ascontiguousarray(np.nan_to_num(self.stats.means), dtype=self.dtype)
+        self.pivots = np.ascontiguousarray(self.stats.means, dtype=self.dtype)
+        self.pivots[~self.stats.present] = 0.0
         self.basis = np.ascontiguousarray(self.between.basis.T, dtype=self.dtype)
         self.class_weights = sample_shares(self.stats, self.weighting)
         self.column_squares = np.zeros(self.between.values.size)
@@ -112,12 +113,12 @@ class Decisions:
 
     def __init__(self, subject: Subject, projection: Projection, dtype: type[np.floating[Any]]) -> None:
         stats, head = subject.stats, subject.head
-        self._nearest = nearest_mean_rule(stats, subject.centre, dtype)
+        self._nearest = nearest_mean_rule(stats, subject.scaled_means, subject.centre, dtype)
         self._linear: AffineRule | None = None
         self._companion: Companion | None = None
         if head.weights is not None:
             bias = np.zeros(head.weights.shape[0]) if head.bias is None else head.bias
-            self._linear = linear_rule(head.weights, bias, stats, subject.centre, dtype)
+            self._linear = linear_rule(head.weights, bias, self._nearest)
             self._companion = companion_of(self._nearest, self._linear)
         self._certify(subject)
         self._reach = Reach.of(stats, self._nearest, projection)

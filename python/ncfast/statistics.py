@@ -118,6 +118,11 @@ class ClassStatistics:
         return means
 
     @cached_property
+    def present_means(self) -> Float:
+        """Class means of the classes with samples, shape (K', d)."""
+        return self.means if self.present.all() else self.means[self.present]
+
+    @cached_property
     def squared_deviations(self) -> Float:
         """Per class ``sum_i w_i ||h_i - mu_k||^2``, shape (K,)."""
         about_means: Float = self.square_sums - np.einsum("kd,kd->k", self.sums, self.mean_offsets)

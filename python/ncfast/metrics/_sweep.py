@@ -13,18 +13,21 @@ from ._checks import unit_power, warn_degenerate
 from ._targets import etf_target, of_target
 
 Float = NDArray[np.float64]
+_SHORT = 1e-100
 
 
 @dataclass(frozen=True)
 class ScaledFrame:
-    """A (K, d) frame times the power of two `scale`, and its rows as lengths times unit vectors.
+    """A (K, d) frame times the power of two `scale`, the lengths of its rows, and vectors along them.
 
-    A zero row keeps a zero unit vector.
+    `directions` are the rows themselves but where some are so short that their squares would vanish; `inverses` (K,)
+    are one over their lengths, 0 for a zero row.
     """
 
     rows: Float
-    units: Float
     lengths: Float
+    directions: Float
+    inverses: Float
     scale: float
 
     @property
@@ -43,14 +46,17 @@ class ScaledFrame:
 
 def scaled_frame(frame: Float) -> ScaledFrame:
     """Bring a frame to a scale where its squares are in range."""
-    scale = unit_power(float(np.abs(frame).max()))
-    rows = np.ascontiguousarray(frame * scale)
+    scale = unit_power(float(max(frame.max(), -frame.min())))
+    rows = np.ascontiguousarray(frame if scale == 1.0 else frame * scale)
+    lengths = np.sqrt(np.einsum("kd,kd->k", rows, rows))
+    if lengths.min() > _SHORT:
+        return ScaledFrame(rows, lengths, rows, 1.0 / lengths, scale)
     # Each row by a power of two of its own: its squares stay in range however short it is among the others.
     _, exponents = np.frexp(np.maximum(rows.max(axis=1), -rows.min(axis=1)))
-    units = np.ldexp(rows, -exponents[:, None])
-    norms = np.sqrt(np.einsum("kd,kd->k", units, units))
-    units /= np.where(norms > 0, norms, 1.0)[:, None]
-    return ScaledFrame(rows, units, np.ldexp(norms, exponents), scale)
+    directions = np.ldexp(rows, -exponents[:, None])
+    norms = np.sqrt(np.einsum("kd,kd->k", directions, directions))
+    inverses = np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0)
+    return ScaledFrame(rows, np.ldexp(norms, exponents), directions, inverses, scale)
 
 
 @dataclass(frozen=True)
@@ -195,7 +201,8 @@ def sweep(
         shifts = frame.rows @ common + 0.5 * float(common @ common)
     trial = etf_target(frame.lengths.size, float(frame.squares.sum()))
     found = _core.pairs(
-        units=np.ascontiguousarray(frame.units, dtype=dtype),
+        directions=np.ascontiguousarray(frame.directions, dtype=dtype),
+        inverses=frame.inverses,
         frame=frame.rows,
         lengths=frame.lengths,
         shifts=shifts,

@@ -42,20 +42,21 @@ def require_two_classes(stats: ClassStatistics) -> None:
     present = int(stats.present.sum())
     if present < 2:
         raise ValueError(f"statistics hold samples of {present} class(es); wanted at least two classes with samples")
-    largest = float(np.abs(stats.means[stats.present]).max())
+    largest = float(np.abs(stats.present_means).max())
     if 0.0 < largest < _LEAST_MEAN:
         raise ValueError(f"features are so small ({largest:.3g}) that their squares leave float64; scale the features")
 
 
 def rounding_of_means(stats: ClassStatistics) -> float:
     """How large rounding alone could make the norm of a centred class mean."""
-    largest = float(np.linalg.norm(stats.means[stats.present], axis=1).max())
+    means = stats.present_means
+    largest = float(np.sqrt(np.einsum("kd,kd->k", means, means).max()))
     return 4.0 * float(np.finfo(np.float64).eps) * largest
 
 
 def global_mean(stats: ClassStatistics, weighting: str) -> Float:
     """Mean of the class means, or of all samples under ``"sample"``; shape (d,)."""
-    means = stats.means[stats.present]
+    means = stats.present_means
     # Relative to the first mean, so that a large common offset costs no digits.
     base = means[0]
     weights = stats.counts[stats.present] / stats.num_samples if weighting == "sample" else None
@@ -68,8 +69,13 @@ def centred_means(stats: ClassStatistics, weighting: str = "papyan") -> Float:
 
     All zero when the means differ by no more than rounding: what is left then is no frame.
     """
-    centred: Float = stats.means[stats.present] - global_mean(stats, weighting)
-    if float(np.linalg.norm(centred, axis=1).max()) <= rounding_of_means(stats):
+    return centred_about(stats, global_mean(stats, weighting))
+
+
+def centred_about(stats: ClassStatistics, centre: Float) -> Float:
+    """Return `centred_means`, given the global mean."""
+    centred: Float = stats.present_means - centre
+    if float(np.sqrt(np.einsum("kd,kd->k", centred, centred).max())) <= rounding_of_means(stats):
         centred[:] = 0.0
     return centred
 
