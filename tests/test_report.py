@@ -178,10 +178,13 @@ def test_public_names():
     assert [name for name in sorted(ncfast.__all__) if name != "__version__"] == [
         "Accumulator",
         "ClassStatistics",
+        "LayerReports",
         "Report",
         "get_num_threads",
         "info",
         "measure",
+        "measure_against",
+        "measure_layers",
         "measure_statistics",
         "metrics",
         "set_num_threads",
