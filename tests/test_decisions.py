@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import ncfast
 import reference as ref
 import reference_report as refrep
 from compare import degenerate, shares
@@ -204,3 +205,34 @@ def test_means_between_two_float32_values(base):
     assert (refrep.nearest_mean(features, ref.two_pass(features, labels))[0] == labels).sum() == 149
     for method in ("projection", "scatter"):
         assert shares(features, labels, 2, method=method)[0] == 149
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("noise", [0.0, 0.1, 1.0, 30.0])
+@pytest.mark.parametrize("shape", [(900, 160, 80), (900, 30, 80), (2500, 40, 600)])
+def test_search_among_projected_samples_and_by_alignment(shape, noise, dtype, rng):
+    """Weights from exactly self-dual to unrelated, spread too wide to certify: every shortcut and its fallback."""
+    n, d, k = shape
+    features, labels = make_features(n, d, k, 1.2, 5, dtype, rng)
+    weights = classifier(features, labels, rng, noise)
+    bias = -(weights.astype(float) @ features.astype(float).mean(axis=0)).astype(dtype)
+    assert shares(features, labels, k, weights, bias) == expected(features, labels, weights, bias)
+
+
+def test_rows_of_the_classifier_without_samples_can_win(rng):
+    features, labels = make_features(600, 24, 12, 1e-3, 1, np.float32, rng)
+    labels = np.where(labels == 5, 4, labels)
+    weights = np.vstack([classifier(features, labels, rng, 0.05), np.zeros((1, 24))])
+    bias = np.zeros(len(weights))
+    bias[5] = 10.0
+    weights = np.insert(weights, 5, 0.0, axis=0)[:12]
+    report = ncfast.measure(features, labels, weights, bias[:12])
+    assert report["nc4_disagreement"] == 1.0
+    assert report["ncc_accuracy"] == pytest.approx(np.mean(nearest_is_right(features, labels)))
+
+
+def nearest_is_right(features, labels):
+    kept = np.unique(labels)
+    means = np.array([features[labels == k].astype(float).mean(axis=0) for k in kept])
+    distances = np.linalg.norm(features[:, None].astype(float) - means, axis=2)
+    return kept[distances.argmin(axis=1)] == labels

@@ -151,13 +151,15 @@ void add_products(const PairsJob<P>& job, const Strip& strip, PairSums& sums) {
 double squared_gap(const Rows<double>& frame, Index k, double scale_k, Index l, double scale_l) {
     const double* a = frame.data + k * frame.stride;
     const double* b = frame.data + l * frame.stride;
+    // One factor alone: a fused multiply-add then leaves exactly 0 of equal directions.
+    const double ratio = scale_l / scale_k;
     double squares = 0;
 #pragma omp simd reduction(+ : squares)
     for (Index j = 0; j < frame.cols; ++j) {
-        const double x = scale_k * a[j] - scale_l * b[j];
+        const double x = a[j] - ratio * b[j];
         squares += x * x;
     }
-    return squares;
+    return squares * scale_k * scale_k;
 }
 
 // Of the unit vectors: equal directions given in double are at distance 0.

@@ -49,7 +49,7 @@ class Projection:
     keeps_coordinates: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
-        self.pivots = np.ascontiguousarray(self.stats.means, dtype=self.dtype)
+        self.pivots = np.array(self.stats.means, dtype=self.dtype)
         self.pivots[~self.stats.present] = 0.0
         self.basis = np.ascontiguousarray(self.between.basis.T, dtype=self.dtype)
         self.class_weights = sample_shares(self.stats, self.weighting)

@@ -12,6 +12,7 @@ from .geometry import equiangularity, equinorm, etf_distance, max_angle, of_dist
 from .heads import bias_alignment, cosine_margins
 from .imbalance import gof_alignment, gof_distance, gof_logits, seli_distance
 from .margin import softmax_code_margin
+from .matrices import cdnv_matrix, cosine_matrix
 from .mse import MseSplit, mse_split, mse_split_statistics
 from .nearest import NearestFrame, nearest_etf, nearest_of
 from .ood import Nci, Neco, auroc, nc5_orthogonality
@@ -32,11 +33,13 @@ __all__ = [
     "auroc",
     "bias_alignment",
     "cdnv",
+    "cdnv_matrix",
     "cdnv_per_class",
     "class_numerical_rank",
     "class_numerical_rank_statistics",
     "coherence",
     "cosine_margins",
+    "cosine_matrix",
     "equiangularity",
     "equinorm",
     "etf_distance",
