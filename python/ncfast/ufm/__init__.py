@@ -1,11 +1,32 @@
 """The unconstrained-features models of neural collapse: problems, their theory, their minimisation.
 
 A problem is a small frozen value with its objective and gradient; a `State` holds the weights, features and bias it
-speaks of.
+speaks of. `minimizer` and `thresholds` know its minimum in closed form, `minimise` looks for it.
 """
 
+from ._checks import NoClosedFormError
 from ._problem import Problem, State
 from ._regularised import Penalties
+from .minimise import Minima, minimise
+from .minimizer import Grams, Minimizer, minimizer, seli
 from .problems import MSE, CrossEntropy, ExtendedMSE, SphereCrossEntropy
+from .thresholds import Thresholds, thresholds
 
-__all__ = ["MSE", "CrossEntropy", "ExtendedMSE", "Penalties", "Problem", "SphereCrossEntropy", "State"]
+__all__ = [
+    "MSE",
+    "CrossEntropy",
+    "ExtendedMSE",
+    "Grams",
+    "Minima",
+    "Minimizer",
+    "NoClosedFormError",
+    "Penalties",
+    "Problem",
+    "SphereCrossEntropy",
+    "State",
+    "Thresholds",
+    "minimise",
+    "minimizer",
+    "seli",
+    "thresholds",
+]

@@ -75,3 +75,7 @@ def as_matrix(name: str, value: ArrayLike, shape: tuple[int, ...], meaning: str)
     if not np.isfinite(array).all():
         raise ValueError(f"{name} has a non-finite value; wanted finite numbers")
     return array.astype(np.float64, copy=False)
+
+
+class NoClosedFormError(ValueError):
+    """The minimum of a problem is not known in closed form; `ncfast.ufm.minimise` looks for it."""

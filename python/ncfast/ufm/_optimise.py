@@ -1,0 +1,118 @@
+"""One descent: SciPy's optimisers, then Newton steps with exact Hessian products."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ._problem import Problem, State
+
+Array = NDArray[Any]
+# Any step this small is exact: the imaginary part carries the derivative, and nothing is subtracted.
+_STEP = 1e-30
+_NEWTON_STEPS = 20
+
+
+class Vector:
+    """A problem as a function of one vector: weights, features, bias; features per class where that is exact.
+
+    A row of features that stands for n samples enters times sqrt(n), which makes the norm of the gradient that of the
+    gradient in all samples, and the curvature independent of n.
+    """
+
+    def __init__(self, problem: Problem, *, collapsed: bool) -> None:
+        self._problem, self._collapsed = problem, collapsed
+        rows = problem.num_classes if collapsed else problem.num_samples
+        self._roots = np.sqrt(problem.counts)[:, None] if collapsed else np.ones((rows, 1))
+        self._shapes: list[tuple[int, ...]] = [*problem.weight_shapes, (rows, problem.num_features)]
+        if problem.has_bias:
+            self._shapes.append((problem.num_outputs,))
+        sizes = [int(np.prod(shape)) for shape in self._shapes]
+        self._ends = np.cumsum(sizes)
+        features = slice(self._ends[len(problem.weight_shapes)] - rows * problem.num_features, None)
+        self.nonnegative = np.zeros(self._ends[-1], dtype=bool)
+        self.nonnegative[features] = problem.nonnegative
+
+    def start(self, seed: int, scale: float) -> Array:
+        """Draw where to start."""
+        return self._pack(self._problem.initial_state(seed, scale=scale, collapsed=self._collapsed), self._roots)
+
+    def evaluate(self, x: Array) -> tuple[Any, Array]:
+        """Value and gradient."""
+        value, gradient = self._problem.evaluate(self._unpack(x), collapsed=self._collapsed)
+        return value, self._pack(gradient, 1.0 / self._roots)
+
+    def hessian_product(self, x: Array, direction: Array) -> Array:
+        """Hessian times a vector, exact to rounding."""
+        return np.asarray(self.evaluate(x + 1j * _STEP * direction)[1].imag / _STEP)
+
+    def projected(self, x: Array, gradient: Array) -> Array:
+        """Gradient without the parts that push against a bound."""
+        return np.where(self.nonnegative & (x <= 0) & (gradient > 0), 0.0, gradient)
+
+    def state(self, x: Array) -> State:
+        """Return the state of all samples."""
+        state = self._unpack(x)
+        features = state.features
+        return State(
+            state.weights,
+            np.repeat(features, self._problem.counts, axis=0) if self._collapsed else features,
+            state.bias,
+        )
+
+    def _pack(self, state: State, factor: Any) -> Array:
+        parts = [*state.weights, state.features * factor, *([] if state.bias is None else [state.bias])]
+        return np.concatenate([part.ravel() for part in parts])
+
+    def _unpack(self, x: Array) -> State:
+        parts = [part.reshape(shape) for part, shape in zip(np.split(x, self._ends[:-1]), self._shapes, strict=True)]
+        layers = len(self._problem.weight_shapes)
+        bias = parts[-1] if self._problem.has_bias else None
+        return State(tuple(parts[:layers]), parts[layers] / self._roots, bias)
+
+
+def descend(
+    vector: Vector, x: Array, method: str, tolerance: float, max_iterations: int, optimize: ModuleType
+) -> Array:
+    """Descend with a SciPy method as far as values of the objective can tell."""
+    common: dict[str, Any] = {"fun": vector.evaluate, "x0": x, "jac": True}
+    if method == "Newton-CG":
+        options = {"xtol": 1e-15, "maxiter": max_iterations}
+        return np.asarray(optimize.minimize(**common, method=method, hessp=vector.hessian_product, options=options).x)
+    bounds = [(0.0, None) if bounded else (None, None) for bounded in vector.nonnegative]
+    options = {"gtol": tolerance, "ftol": 1e-16, "maxiter": max_iterations, "maxfun": 2 * max_iterations, "maxcor": 20}
+    return np.asarray(
+        optimize.minimize(
+            **common, method=method, bounds=bounds if vector.nonnegative.any() else None, options=options
+        ).x
+    )
+
+
+def polish(
+    vector: Vector, x: Array, tolerance: float, minres: Callable[..., Any], operator: Callable[..., Any]
+) -> Array:
+    """Take Newton steps while they shrink the gradient: values of the objective are equal to rounding there.
+
+    MINRES gives the shortest step where rotations leave the Hessian singular.
+    """
+    gradient = vector.projected(x, vector.evaluate(x)[1])
+    for _ in range(_NEWTON_STEPS):
+        if np.linalg.norm(gradient) <= tolerance:
+            break
+        free = ~(vector.nonnegative & (x <= 0))
+
+        def product(direction: Array, x: Array = x, free: Array = free) -> Array:
+            return np.where(free, vector.hessian_product(x, np.where(free, direction.ravel(), 0.0)), 0.0)
+
+        hessian = operator((x.size, x.size), matvec=product, dtype=np.float64)
+        step = minres(hessian, -np.where(free, gradient, 0.0), rtol=1e-10, maxiter=500)[0]
+        new = x + step
+        new_gradient = vector.projected(new, vector.evaluate(new)[1])
+        if np.any(new[vector.nonnegative] < 0) or not np.linalg.norm(new_gradient) < np.linalg.norm(gradient):
+            break
+        x, gradient = new, new_gradient
+    return x
