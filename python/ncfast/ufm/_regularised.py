@@ -131,7 +131,7 @@ class Regularised(Problem):
         offset = float(np.sqrt(self.num_samples)) if self.has_bias else 0.0
         bound = _chain.curvature_bound(norms, _chain.spectral_norm(slopes), curvature=self._curvature, bias=offset)
         by_weights, by_features, by_bias = self.penalties
-        return bound / self.num_samples + max(*by_weights, by_features, by_bias or 0.0)
+        return float(bound / self.num_samples + max(*by_weights, by_features, by_bias or 0.0))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
