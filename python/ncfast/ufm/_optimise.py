@@ -39,7 +39,11 @@ class Vector:
 
     def start(self, seed: int, scale: float) -> Array:
         """Draw where to start."""
-        return self._pack(self._problem.initial_state(seed, scale=scale, collapsed=self._collapsed), self._roots)
+        return self.pack(self._problem.initial_state(seed, scale=scale, collapsed=self._collapsed))
+
+    def pack(self, state: State) -> Array:
+        """Return the vector of a state, whose features have one row per class where this has."""
+        return self._pack(state, self._roots)
 
     def evaluate(self, x: Array) -> tuple[Any, Array]:
         """Value and gradient."""
@@ -56,13 +60,10 @@ class Vector:
 
     def state(self, x: Array) -> State:
         """Return the state of all samples."""
-        state = self._unpack(x)
-        features = state.features
-        return State(
-            state.weights,
-            np.repeat(features, self._problem.counts, axis=0) if self._collapsed else features,
-            state.bias,
-        )
+        state = self._problem.canonical(self._unpack(x))
+        if not self._collapsed:
+            return state
+        return State(state.weights, np.repeat(state.features, self._problem.counts, axis=0), state.bias)
 
     def _pack(self, state: State, factor: Any) -> Array:
         parts = [*state.weights, state.features * factor, *([] if state.bias is None else [state.bias])]

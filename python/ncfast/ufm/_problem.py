@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,17 +50,17 @@ class Problem(ABC):
     def _set(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)
 
-    @property
+    @cached_property
     def counts(self) -> NDArray[np.int64]:
         """Samples of each class, shape (K,)."""
         return np.broadcast_to(np.asarray(self.samples_per_class, dtype=np.int64), self.num_classes)
 
-    @property
+    @cached_property
     def labels(self) -> NDArray[np.int64]:
         """Class of each row of the features, shape (N,): sorted."""
         return np.repeat(np.arange(self.num_classes), self.counts)
 
-    @property
+    @cached_property
     def num_samples(self) -> int:
         """N."""
         return int(self.counts.sum())
@@ -126,6 +127,10 @@ class Problem(ABC):
         With `collapsed`, features have one row per class that stands for all its samples, and the gradient is in
         those rows.
         """
+
+    def canonical(self, state: State) -> State:
+        """Return the state that stands for all those the problem cannot tell from this one, if there are any."""
+        return state
 
     def checked(self, state: State) -> State:
         """Return the state as float64.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -68,7 +69,7 @@ class Regularised(Problem):
         """Whether a bias is added to the logits."""
         return self.bias != "none"
 
-    @property
+    @cached_property
     def penalties(self) -> Penalties:
         """All decays in the raw normalisation."""
         by_weights, by_features = self._units(self.normalisation)
@@ -175,7 +176,7 @@ class Squared(Regularised):
         decays = tuple(factor * decay for decay in given.decays)
         return given._with(decays, feature_decay=factor * given.feature_decay, bias=bias)
 
-    @property
+    @cached_property
     def class_targets(self) -> Float:
         """Targets, one row per class; one per sample if they were given so."""
         return np.eye(self.num_classes) if self.targets is None else np.asarray(self.targets, dtype=np.float64)

@@ -222,8 +222,8 @@ class SphereCrossEntropy(Problem):
         """Value and gradient together, unchecked; see `Problem.evaluate`."""
         labels = np.arange(self.num_classes) if collapsed else self.labels
         shares = self.counts / self.num_samples if collapsed else np.full(labels.size, 1.0 / labels.size)
-        lengths = [np.sqrt((rows * rows).sum(axis=1, keepdims=True)) for rows in (state.weights[0], state.features)]
-        weight, features = state.weights[0] / lengths[0], state.features / lengths[1]
+        unit = self.canonical(state)
+        (weight,), features = unit.weights, unit.features
         levels = _chain.forward((self.temperature * weight,), features)
         shifted = levels[-1] - levels[-1].real.max(axis=1, keepdims=True)
         powers = np.exp(shifted)
@@ -234,8 +234,18 @@ class SphereCrossEntropy(Problem):
         slopes[own] -= 1.0
         (by_weight,), by_features = _chain.backward((self.temperature * weight,), levels, shares[:, None] * slopes)
         return value, State(
-            (_tangent(self.temperature * by_weight, weight) / lengths[0],), _tangent(by_features, features) / lengths[1]
+            (_tangent(self.temperature * by_weight, weight) / _lengths(state.weights[0]),),
+            _tangent(by_features, features) / _lengths(state.features),
         )
+
+    def canonical(self, state: State) -> State:
+        """Return the state with rows of length 1."""
+        (weight,), features = state.weights, state.features
+        return State((weight / _lengths(weight),), features / _lengths(features))
+
+
+def _lengths(rows: Any) -> Any:
+    return np.sqrt((rows * rows).sum(axis=1, keepdims=True))
 
 
 def _tangent(gradient: Any, unit: Any) -> Any:
