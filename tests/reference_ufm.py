@@ -1,4 +1,4 @@
-"""The oracle of the unconstrained-features models: objectives by the book, derivatives by complex steps, polynomials.
+"""The oracle of the unconstrained-features models: objectives by the book, derivatives by complex steps, bisection.
 
 Nothing here imports the package under test.
 """
@@ -68,16 +68,18 @@ def gradient(function: Callable[..., Any], parts: Sequence[Array]) -> list[Array
 
 
 def shrunken(kappa: mp.mpf, layers: int) -> mp.mpf:
-    """The x of least (x-1)^2/2 + L/2 kappa x^(2/L): roots t = x^(1/L) of t^(L-2) - t^(2L-2) = kappa, and zero."""
-    coefficients = [mp.mpf(0)] * (2 * layers - 1)
-    coefficients[0] = mp.mpf(-1)
-    coefficients[layers] += 1
-    coefficients[-1] -= kappa
-    roots = mp.polyroots(coefficients, maxsteps=400, extraprec=400)
-    candidates = [mp.re(t) ** layers for t in roots if abs(mp.im(t)) < mp.mpf(10) ** -25 and 0 < mp.re(t) < 1]
-    return min(
-        [mp.mpf(0), *candidates], key=lambda x: (x - 1) ** 2 / 2 + layers * kappa * x ** (mp.mpf(2) / layers) / 2
-    )
+    """The x of least (x-1)^2 + L kappa x^(2/L): zero, or t^L with the largest root t of t^(L-2) - t^(2L-2) = kappa."""
+
+    def excess(t: mp.mpf) -> mp.mpf:
+        return t ** (layers - 2) - t ** (2 * layers - 2) - kappa
+
+    low, high = (mp.mpf(layers - 2) / (2 * layers - 2)) ** (mp.mpf(1) / layers), mp.mpf(1)  # it falls from here to 1
+    if excess(low) <= 0:
+        return mp.mpf(0)
+    for _ in range(int(mp.mp.prec)):
+        middle = (low + high) / 2
+        low, high = (middle, high) if excess(middle) > 0 else (low, middle)
+    return min(mp.mpf(0), low**layers, key=lambda x: (x - 1) ** 2 + layers * kappa * x ** (mp.mpf(2) / layers))
 
 
 def chain_value(counts: Sequence[int], decays: Sequence[float]) -> float:

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-import reference_ufm as ref
 
+import reference_ufm as ref
 from ncfast import ufm
 
 SETTINGS = 40
@@ -92,7 +92,8 @@ def codes(rng: Random) -> ufm.MSE:
 def regression(rng: Random) -> ufm.MSE:
     n, m = int(rng.integers(3, 25)), int(rng.integers(1, 4))
     return ufm.MSE(
-        num_classes=1, num_features=m + 2, samples_per_class=n, targets=rng.normal(size=(n, m)) @ rng.normal(size=(m, m)),
+        num_classes=1, num_features=m + 2, samples_per_class=n,
+        targets=rng.normal(size=(n, m)) @ rng.normal(size=(m, m)),
         weight_decay=float(np.exp(rng.uniform(-5, 1))), feature_decay=float(np.exp(rng.uniform(-5, 1))),
         bias="none" if rng.random() < 0.3 else "free", normalisation="normalised",
     )  # fmt: skip

@@ -264,6 +264,26 @@ def test_bad_temperature() -> None:
         ufm.SphereCrossEntropy(num_classes=3, num_features=4, samples_per_class=2, temperature=-1.0)
 
 
+@pytest.mark.parametrize("gamma", [0.5, 1.0, 3.0])
+def test_focal_is_finite_and_right_when_all_but_certain(gamma: float) -> None:
+    """Logits far apart: the loss is about rest^(gamma+1), and its slope -(gamma+1) of that."""
+    problem = ufm.CrossEntropy(num_classes=2, num_features=2, samples_per_class=1, weight_decay=1e-300,
+                               feature_decay=1e-300, focal=gamma)  # fmt: skip
+    for gap in (30.0, 60.0, 200.0, 2000.0):
+        state = ufm.State((np.eye(2),), gap * np.eye(2))
+        wanted = np.exp(-(gamma + 1) * gap)
+        assert problem.objective(state) == pytest.approx(wanted, rel=1e-11, abs=1e-290)
+        slopes = problem.gradient(state).features
+        assert slopes[0] == pytest.approx([-(gamma + 1) / 2 * wanted, (gamma + 1) / 2 * wanted], rel=1e-11, abs=1e-290)
+
+
+def test_sphere_needs_directions() -> None:
+    problem = ufm.SphereCrossEntropy(num_classes=3, num_features=4, samples_per_class=2)
+    state = problem.initial_state()
+    with pytest.raises(ValueError, match="features has a row of zeros"):
+        problem.objective(ufm.State(state.weights, state.features * (np.arange(6) != 2)[:, None]))
+
+
 def test_bad_states() -> None:
     problem = ufm.MSE(bias="free", **MSE)
     good = problem.initial_state()

@@ -182,10 +182,14 @@ class CrossEntropy(Regularised):
         logs, shares = shifted - np.log(total), powers / total
         if self.focal == 0:
             return -(targets * logs).sum(axis=1), shares - targets
-        log, own = (targets * logs).sum(axis=1), (targets * shares).sum(axis=1)
-        rest = ((1.0 - targets) * shares).sum(axis=1)  # 1 - own would lose its digits
-        slope = self.focal * rest ** (self.focal - 1) * own * log - rest**self.focal
-        return -(rest**self.focal) * log, slope[:, None] * (targets - shares)
+        own = (targets * shares).sum(axis=1)
+        rest = ((1.0 - targets) * shares).sum(axis=1)  # 1 - own would lose its digits, as would log(own)
+        sure = own.real > 0.5
+        log = np.where(sure, np.log1p(-np.where(sure, rest, 0.0)), (targets * logs).sum(axis=1))
+        per_rest = np.divide(log, rest, out=np.full_like(rest, -1.0), where=rest != 0)
+        scale = rest**self.focal
+        slopes = np.where(targets == 1, rest[:, None], -shares)
+        return -scale * log, (scale * (self.focal * own * per_rest - 1.0))[:, None] * slopes
 
     @property
     def _curvature(self) -> float:
@@ -237,6 +241,14 @@ class SphereCrossEntropy(Problem):
             (_tangent(self.temperature * by_weight, weight) / _lengths(state.weights[0]),),
             _tangent(by_features, features) / _lengths(state.features),
         )
+
+    def checked(self, state: State) -> State:
+        """Return the state as float64; see `Problem.checked`. Rows of zeros have no direction and raise."""
+        state = super().checked(state)
+        for name, rows in (("weights[0]", state.weights[0]), ("features", state.features)):
+            if not rows.any(axis=1).all():
+                raise ValueError(f"{name} has a row of zeros; wanted rows with a direction")
+        return state
 
     def canonical(self, state: State) -> State:
         """Return the state with rows of length 1."""
