@@ -176,6 +176,11 @@ def test_pytorch_chain_scales_every_decay() -> None:
     assert problem.penalties == ((pytest.approx(0.15), pytest.approx(0.3)), pytest.approx(0.045), 0.0)
 
 
+def test_pytorch_decays_are_raw() -> None:
+    with pytest.raises(ValueError, match="normalisation is 'normalised'; wanted 'raw'"):
+        ufm.MSE.from_pytorch(weight_decay=0.01, samples_per_class=2, normalisation="normalised", **SIZES)
+
+
 def test_initial_state() -> None:
     problem = ufm.ExtendedMSE(num_classes=30, num_features=400, samples_per_class=20, weight_decays=(1e-3, 1e-3),
                               feature_decay=1e-3, bias="free")  # fmt: skip
@@ -238,6 +243,7 @@ def test_decays_must_be_positive(name: str, value: float) -> None:
         (ufm.MSE, {"samples_per_class": (1, 2)}, ValueError, "samples_per_class has 2 entries; wanted one per"),
         (ufm.MSE, {"samples_per_class": (1, 0, 2)}, ValueError, "samples_per_class is 0; wanted at least 1"),
         (ufm.MSE, {"bias": "yes"}, ValueError, "bias is 'yes'; wanted 'none', 'free' or a positive decay"),
+        (ufm.MSE, {"bias": True}, ValueError, "bias is True; wanted 'none', 'free' or a positive decay"),
         (ufm.MSE, {"normalisation": "B"}, ValueError, "normalisation is 'B'; wanted one of 'raw', 'normalised'"),
         (ufm.MSE, {"targets": np.ones((4, 2))}, ValueError, r"targets has shape \(4, 2\); wanted \(K, m\)"),
         (ufm.MSE, {"targets": np.full((3, 2), np.nan)}, ValueError, "targets has a non-finite value"),

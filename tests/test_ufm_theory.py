@@ -179,6 +179,16 @@ def test_least_count_is_where_a_class_dies(layers: int) -> None:
         assert best.value == pytest.approx(ref.chain_value(counts, [decay] * layers), abs=1e-14)
 
 
+@pytest.mark.parametrize("classes", [2, 33, 130])
+def test_relu_leaves_the_minimiser_alone(classes: int) -> None:
+    decay = 0.1 / classes
+    problem = ufm.ExtendedMSE(num_classes=classes, num_features=classes + 3, samples_per_class=1,
+                              weight_decays=(decay, decay), feature_decay=decay, nonlinearity="relu")  # fmt: skip
+    best = ufm.minimizer(problem)
+    assert problem.objective(best.state()) == pytest.approx(best.value, rel=1e-13)
+    assert best.value == pytest.approx(ref.chain_value([1] * classes, [decay] * 3), rel=1e-13)
+
+
 @pytest.mark.parametrize("features", [1, 2, 3])
 def test_fewer_features_than_directions(features: int) -> None:
     problem = mse(num_features=features)

@@ -41,10 +41,10 @@ def as_one_of(name: str, value: object, choices: tuple[str, ...]) -> str:
 
 def as_bias(value: object) -> str | float:
     """Return "none", "free", or the positive decay of the bias."""
-    if isinstance(value, str):
+    if isinstance(value, str | bool):
         if value not in ("none", "free"):
             raise ValueError(f"bias is {value!r}; wanted 'none', 'free' or a positive decay")
-        return value
+        return str(value)
     return as_positive("bias", value)
 
 

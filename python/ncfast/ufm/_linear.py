@@ -61,7 +61,7 @@ def directions(problem: Squared) -> Directions:
     rows, size, outputs = _svd(roots * (targets if bias is None else targets - mean))
     share = np.ones(size.size)
     if bias and (length := float(np.linalg.norm(mean))) > 0:
-        _check_uncoupled(targets - mean, mean / length)
+        _check_uncoupled(targets, mean, length)
         rows = np.column_stack([rows, roots / np.linalg.norm(roots)])
         size = np.append(size, length * np.linalg.norm(roots))
         outputs = np.column_stack([outputs, mean / length])
@@ -106,9 +106,8 @@ def linear_factors(problem: Squared, seed: int, *, aligned: bool = False) -> Fac
     random = np.random.default_rng(seed)
     frames = [np.zeros((width, x.size)) for width in widths]
     for layer, frame in enumerate(frames, start=1):
-        axes = aligned and layer < len(frames)
-        frame[:, kept] = random_axes(frame.shape[0], kept.sum(), random) if axes else (
-            random_frame(frame.shape[0], kept.sum(), random))  # fmt: skip
+        draw = random_axes if aligned and layer < len(frames) else random_frame
+        frame[:, kept] = draw(frame.shape[0], int(kept.sum()), random)
     ends = [found.outputs, *frames]
     factors = [left * s @ right.T for left, s, right in zip(ends[:-1], singular[:-1], ends[1:], strict=True)]
     factors.append(found.rows / np.sqrt(found.samples)[:, None] * singular[-1] @ frames[-1].T)
@@ -142,9 +141,9 @@ def _svd(matrix: Float) -> tuple[Float, Float, Float]:
     return left[:, :rank], singular[:rank], right[:rank].T
 
 
-def _check_uncoupled(deviations: Float, mean: Float) -> None:
-    overlap = float(np.abs(deviations @ mean).max())
-    if overlap > 1e-12 * (1.0 + float(np.abs(deviations).max())):
+def _check_uncoupled(targets: Float, mean: Float, length: float) -> None:
+    overlap = float(np.abs((targets - mean) @ mean).max()) / length
+    if overlap > 1e-12 * float(np.abs(targets).max()):
         raise NoClosedFormError(
             "a regularised bias couples the mean target to deviations from it, as unequal class counts do: there is no "
             "closed form; use ufm.minimise, or bias='none' or 'free'"

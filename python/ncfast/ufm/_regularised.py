@@ -171,6 +171,8 @@ class Squared(Regularised):
             those of the weights: give what the optimiser applies to each.
         """
         given = cls(**fields)
+        if given.normalisation != "raw":
+            raise ValueError(f"normalisation is {given.normalisation!r}; wanted 'raw', in which PyTorch's decays are")
         factor = given.num_outputs / 2
         bias = given.bias if isinstance(given.bias, str) else factor * given.bias
         decays = tuple(factor * decay for decay in given.decays)
