@@ -42,13 +42,17 @@ class Vector:
         return self.pack(self._problem.initial_state(seed, scale=scale, collapsed=self._collapsed))
 
     def pack(self, state: State) -> Array:
-        """Return the vector of a state, whose features have one row per class where this has."""
-        return self._pack(state, self._roots)
+        """Return the vector of a state; of its class means if collapsed, unless it has one row per class already."""
+        features = state.features
+        if self._collapsed and features.shape[0] != self._problem.num_classes:
+            counts = self._problem.counts
+            features = np.add.reduceat(features, np.cumsum(counts) - counts, axis=0) / counts[:, None]
+        return _flat(State(state.weights, features * self._roots, state.bias))
 
     def evaluate(self, x: Array) -> tuple[Any, Array]:
         """Value and gradient."""
         value, gradient = self._problem.evaluate(self._unpack(x), collapsed=self._collapsed)
-        return value, self._pack(gradient, 1.0 / self._roots)
+        return value, _flat(State(gradient.weights, gradient.features / self._roots, gradient.bias))
 
     def hessian_product(self, x: Array, direction: Array) -> Array:
         """Hessian times a vector, exact to rounding."""
@@ -58,22 +62,24 @@ class Vector:
         """Gradient without the parts that push against a bound."""
         return np.where(self.nonnegative & (x <= 0) & (gradient > 0), 0.0, gradient)
 
+    def compact(self, x: Array) -> State:
+        """Return the state, with one row of features per class if collapsed."""
+        return self._problem.canonical(self._unpack(x))
+
     def state(self, x: Array) -> State:
         """Return the state of all samples."""
-        state = self._problem.canonical(self._unpack(x))
-        if not self._collapsed:
-            return state
-        return State(state.weights, np.repeat(state.features, self._problem.counts, axis=0), state.bias)
-
-    def _pack(self, state: State, factor: Any) -> Array:
-        parts = [*state.weights, state.features * factor, *([] if state.bias is None else [state.bias])]
-        return np.concatenate([part.ravel() for part in parts])
+        return self.compact(x).expanded(self._problem.counts) if self._collapsed else self.compact(x)
 
     def _unpack(self, x: Array) -> State:
         parts = [part.reshape(shape) for part, shape in zip(np.split(x, self._ends[:-1]), self._shapes, strict=True)]
         layers = len(self._problem.weight_shapes)
         bias = parts[-1] if self._problem.has_bias else None
         return State(tuple(parts[:layers]), parts[layers] / self._roots, bias)
+
+
+def _flat(state: State) -> Array:
+    parts = [*state.weights, state.features, *([] if state.bias is None else [state.bias])]
+    return np.concatenate([part.ravel() for part in parts])
 
 
 def descend(

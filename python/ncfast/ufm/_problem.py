@@ -33,6 +33,10 @@ class State:
     features: Float
     bias: Float | None = None
 
+    def expanded(self, counts: NDArray[np.int64]) -> State:
+        """Repeat row k of the features counts[k] times: one row per class becomes one per sample."""
+        return State(self.weights, np.repeat(self.features, counts, axis=0), self.bias)
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Problem(ABC):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,16 +26,20 @@ class Minima:
     values, gradient_norms : ndarray, shape (starts,)
         Objective and norm of its gradient in all samples (without what pushes against a bound). Values above the first
         by more than their gradients explain are spurious minima or saddles.
-    states : tuple of State
+    ends : tuple of State
+        Where each descent ended; `states` has them with a row of features for every sample.
+    repeats : ndarray of int, or None
+        If `ends` have one row of features per class: how many samples it stands for.
     seeds : tuple of int
-        Of each start, as `Problem.initial_state` takes them.
+        Of each start, as `Problem.initial_state` takes them; its index if the starts were given.
     tolerance : float
         The gradient norm that was asked for.
     """
 
     values: Float
     gradient_norms: Float
-    states: tuple[State, ...]
+    ends: tuple[State, ...]
+    repeats: NDArray[np.int64] | None
     seeds: tuple[int, ...]
     tolerance: float
 
@@ -47,7 +51,12 @@ class Minima:
     @property
     def state(self) -> State:
         """Where it was found."""
-        return self.states[0]
+        return self._expanded(self.ends[0])
+
+    @property
+    def states(self) -> tuple[State, ...]:
+        """Where each descent ended."""
+        return tuple(map(self._expanded, self.ends))
 
     @property
     def gradient_norm(self) -> float:
@@ -59,11 +68,14 @@ class Minima:
         """Whether each descent reached the tolerance."""
         return self.gradient_norms <= self.tolerance
 
+    def _expanded(self, end: State) -> State:
+        return end if self.repeats is None else end.expanded(self.repeats)
+
 
 def minimise(
     problem: Problem,
     *,
-    starts: int = 1,
+    starts: int | Sequence[State] = 1,
     seed: int = 0,
     scale: float = 1.0,
     method: str = "L-BFGS-B",
@@ -80,11 +92,12 @@ def minimise(
     Parameters
     ----------
     problem : Problem
-    starts : int, default 1
-        How many; start i draws `Problem.initial_state` with ``seed + i``.
+    starts : int or sequence of State, default 1
+        How many to draw: start i is `Problem.initial_state` of ``seed + i``. Or the states to start from; where
+        samples share a feature, their class means are taken.
     seed : int, default 0
     scale : float, default 1
-        Of the starts.
+        Of the starts that are drawn.
     method : {"L-BFGS-B", "Newton-CG"}, default "L-BFGS-B"
         Nonnegative features need the first.
     tolerance : float, default 1e-12
@@ -109,7 +122,9 @@ def minimise(
     ValueError, TypeError
         If an argument is out of range, or the method does not fit the problem.
     """
-    starts, seed = as_count("starts", starts, 1), as_count("seed", seed, 0)
+    given = None if not isinstance(starts, Sequence) else [problem.checked(state) for state in starts]
+    total = as_count("starts", starts if given is None else len(given), 1)
+    seed = as_count("seed", seed, 0) if given is None else 0
     tolerance, scale = as_positive("tolerance", tolerance), as_positive("scale", scale)
     max_iterations = as_count("max_iterations", max_iterations, 1)
     as_one_of("method", method, METHODS)
@@ -123,15 +138,17 @@ def minimise(
     except ImportError as error:
         raise ImportError('ufm.minimise needs SciPy: pip install "ncfast[ufm]"') from error
 
-    vector = _optimise.Vector(problem, collapsed=problem.collapsible if collapsed is None else collapsed)
+    collapsed = problem.collapsible if collapsed is None else collapsed
+    vector = _optimise.Vector(problem, collapsed=collapsed)
     found = []
-    for start in range(seed, seed + starts):
-        x = _optimise.descend(vector, vector.start(start, scale), method, tolerance, max_iterations, optimize)
+    for start in range(seed, seed + total):
+        x = vector.start(start, scale) if given is None else vector.pack(given[start])
+        x = _optimise.descend(vector, x, method, tolerance, max_iterations, optimize)
         x = _optimise.polish(vector, x, tolerance, minres, LinearOperator)
         value, gradient = vector.evaluate(x)
-        found.append((float(value), float(np.linalg.norm(vector.projected(x, gradient))), start, vector.state(x)))
+        found.append((float(value), float(np.linalg.norm(vector.projected(x, gradient))), start, vector.compact(x)))
         if progress is not None:
-            progress(len(found), starts)
+            progress(len(found), total)
     found.sort(key=lambda one: one[:3])
-    values, norms, seeds, states = zip(*found, strict=True)
-    return Minima(np.array(values), np.array(norms), states, seeds, tolerance)
+    values, norms, seeds, ends = zip(*found, strict=True)
+    return Minima(np.array(values), np.array(norms), ends, problem.counts if collapsed else None, seeds, tolerance)

@@ -78,9 +78,8 @@ class Minimizer:
 
     def state(self) -> State:
         """Return the minimiser as a state of the problem, with a row for each sample."""
-        per_class = self.rows.shape[0] == self.counts.size
-        features = np.repeat(self.rows, self.counts, axis=0) if per_class else self.rows
-        return State(self.weights, features, self.bias)
+        state = State(self.weights, self.rows, self.bias)
+        return state.expanded(self.counts) if self.rows.shape[0] == self.counts.size else state
 
     def _class_means(self, rows: Float) -> Float:
         if rows.shape[0] == self.counts.size:
