@@ -186,7 +186,7 @@ def test_deep_relu_with_many_classes_goes_below_the_orthogonal_frame() -> None:
     linear = ufm.minimizer(ufm.ExtendedMSE(num_classes=10, num_features=30, samples_per_class=1,
                                            weight_decays=(4e-3,) * 4, feature_decay=4e-3))  # fmt: skip
     assert linear.value == pytest.approx(0.099180, abs=5e-7)
-    assert ufm.minimise(problem, max_iterations=500).value < linear.value - 1e-3
+    assert ufm.minimise(problem, max_iterations=500).value < linear.value - 5e-4
 
 
 @pytest.mark.parametrize("weights", [2, 3, 4])
