@@ -15,6 +15,7 @@ Array = NDArray[Any]
 # Any step this small is exact: the imaginary part carries the derivative, and nothing is subtracted.
 _STEP = 1e-30
 _NEWTON_STEPS = 20
+_ROUNDING = 1e-14
 
 
 class Vector:
@@ -90,23 +91,20 @@ def descend(
     if method == "Newton-CG":
         options = {"xtol": 1e-15, "maxiter": max_iterations}
         return np.asarray(optimize.minimize(**common, method=method, hessp=vector.hessian_product, options=options).x)
-    bounds = [(0.0, None) if bounded else (None, None) for bounded in vector.nonnegative]
     options = {"gtol": tolerance, "ftol": 1e-16, "maxiter": max_iterations, "maxfun": 2 * max_iterations, "maxcor": 20}
-    return np.asarray(
-        optimize.minimize(
-            **common, method=method, bounds=bounds if vector.nonnegative.any() else None, options=options
-        ).x
-    )
+    bounds = optimize.Bounds(np.where(vector.nonnegative, 0.0, -np.inf)) if vector.nonnegative.any() else None
+    return np.asarray(optimize.minimize(**common, method=method, bounds=bounds, options=options).x)
 
 
 def polish(
     vector: Vector, x: Array, tolerance: float, minres: Callable[..., Any], operator: Callable[..., Any]
 ) -> Array:
-    """Take Newton steps while they shrink the gradient: values of the objective are equal to rounding there.
+    """Take Newton steps while they shrink the gradient and, but for rounding, do not raise the value.
 
     MINRES gives the shortest step where rotations leave the Hessian singular.
     """
-    gradient = vector.projected(x, vector.evaluate(x)[1])
+    value, gradient = vector.evaluate(x)
+    gradient = vector.projected(x, gradient)
     for _ in range(_NEWTON_STEPS):
         if np.linalg.norm(gradient) <= tolerance:
             break
@@ -118,8 +116,11 @@ def polish(
         hessian = operator((x.size, x.size), matvec=product, dtype=np.float64)
         step = minres(hessian, -np.where(free, gradient, 0.0), rtol=1e-10, maxiter=500)[0]
         new = x + step
-        new_gradient = vector.projected(new, vector.evaluate(new)[1])
-        if np.any(new[vector.nonnegative] < 0) or not np.linalg.norm(new_gradient) < np.linalg.norm(gradient):
+        new_value, new_gradient = vector.evaluate(new)
+        new_gradient = vector.projected(new, new_gradient)
+        higher = new_value > value + _ROUNDING * (1.0 + abs(value))
+        outside = np.any(new[vector.nonnegative] < 0)
+        if higher or outside or not np.linalg.norm(new_gradient) < np.linalg.norm(gradient):
             break
-        x, gradient = new, new_gradient
+        x, value, gradient = new, new_value, new_gradient
     return x
