@@ -124,7 +124,7 @@ def nonnegative(rng: Random) -> ufm.CrossEntropy:
 
 
 def sphere(rng: Random) -> ufm.SphereCrossEntropy:
-    return ufm.SphereCrossEntropy(**sizes(rng), temperature=float(np.exp(rng.uniform(-1.0, 2.5))))
+    return ufm.SphereCrossEntropy(**sizes(rng), temperature=float(np.exp(rng.uniform(-1.0, 1.5))))
 
 
 MODELS: dict[str, tuple[Callable[[Random], ufm.Problem], int]] = {  # and how many starts

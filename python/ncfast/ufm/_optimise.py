@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from types import ModuleType
 from typing import Any
 
@@ -32,11 +33,11 @@ class Vector:
         self._shapes: list[tuple[int, ...]] = [*problem.weight_shapes, (rows, problem.num_features)]
         if problem.has_bias:
             self._shapes.append((problem.num_outputs,))
-        sizes = [int(np.prod(shape)) for shape in self._shapes]
-        self._ends = np.cumsum(sizes)
-        features = slice(self._ends[len(problem.weight_shapes)] - rows * problem.num_features, None)
-        self.nonnegative = np.zeros(self._ends[-1], dtype=bool)
-        self.nonnegative[features] = problem.nonnegative
+        self._layers = len(problem.weight_shapes)
+        ends = np.cumsum([np.prod(shape, dtype=int) for shape in self._shapes])
+        self._slices = [slice(*pair) for pair in pairwise((0, *ends.tolist()))]
+        self.nonnegative = np.zeros(ends[-1], dtype=bool)
+        self.nonnegative[self._slices[self._layers]] = problem.nonnegative
 
     def start(self, seed: int, scale: float) -> Array:
         """Draw where to start."""
@@ -72,10 +73,9 @@ class Vector:
         return self.compact(x).expanded(self._problem.counts) if self._collapsed else self.compact(x)
 
     def _unpack(self, x: Array) -> State:
-        parts = [part.reshape(shape) for part, shape in zip(np.split(x, self._ends[:-1]), self._shapes, strict=True)]
-        layers = len(self._problem.weight_shapes)
-        bias = parts[-1] if self._problem.has_bias else None
-        return State(tuple(parts[:layers]), parts[layers] / self._roots, bias)
+        parts = [x[part].reshape(shape) for part, shape in zip(self._slices, self._shapes, strict=True)]
+        layers = self._layers
+        return State(tuple(parts[:layers]), parts[layers] / self._roots, parts[-1] if len(parts) > layers + 1 else None)
 
 
 def _flat(state: State) -> Array:

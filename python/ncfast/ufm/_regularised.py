@@ -51,9 +51,10 @@ class Regularised(Problem):
     def _with(self: Self, decays: tuple[float, ...], **fields: Any) -> Self:
         """Return a copy with other decays of the weights and other fields."""
 
+    @property
     @abstractmethod
-    def _rows(self, *, collapsed: bool) -> tuple[Float, Float]:
-        """How many samples each row of the features stands for, and its targets."""
+    def class_targets(self) -> Float:
+        """Targets, one row per class; one per sample if they were given so."""
 
     @abstractmethod
     def _loss(self, logits: Any, targets: Float) -> tuple[Any, Any]:
@@ -90,6 +91,17 @@ class Regularised(Problem):
             normalisation=normalisation,
         )
 
+    @cached_property
+    def _class_rows(self) -> tuple[Float, Float]:
+        return self.counts.astype(np.float64), self.class_targets
+
+    def _rows(self, *, collapsed: bool) -> tuple[Float, Float]:
+        """How many samples each row of the features stands for, and its targets."""
+        if collapsed:
+            return self._class_rows
+        targets = self.class_targets
+        return np.ones(self.num_samples), targets[self.labels] if self.collapsible else targets
+
     def _units(self, normalisation: str) -> tuple[int, int]:
         return (1, 1) if normalisation == "raw" else (self.num_classes, self.num_samples)
 
@@ -103,14 +115,15 @@ class Regularised(Problem):
         shares = samples / self.num_samples
         slopes = shares[:, None] * slopes
         weights, features = _chain.backward(state.weights, levels, slopes, relu=self.relu)
-        value = shares @ losses + by_features / 2 * (samples @ (state.features * state.features).sum(axis=1))
-        features = features + by_features * samples[:, None] * state.features
+        decayed = by_features * samples[:, None] * state.features
+        value = shares @ losses + decayed.ravel() @ state.features.ravel() / 2
+        features = features + decayed
         for decay, weight in zip(by_weights, state.weights, strict=True):
-            value = value + decay / 2 * (weight * weight).sum()
+            value = value + decay / 2 * (weight.ravel() @ weight.ravel())
         weights = tuple(w + decay * x for w, decay, x in zip(weights, by_weights, state.weights, strict=True))
         bias = None
         if state.bias is not None and by_bias is not None:
-            value = value + by_bias / 2 * (state.bias * state.bias).sum()
+            value = value + by_bias / 2 * (state.bias @ state.bias)
             bias = slopes.sum(axis=0) + by_bias * state.bias
         return value, State(weights, features, bias)
 
@@ -198,12 +211,6 @@ class Squared(Regularised):
     def collapsible(self) -> bool:
         """Whether all samples of a class have one target."""
         return len(self.class_targets) == self.num_classes
-
-    def _rows(self, *, collapsed: bool) -> tuple[Float, Float]:
-        targets = self.class_targets
-        if collapsed:
-            return self.counts.astype(np.float64), targets
-        return np.ones(self.num_samples), targets[self.labels] if self.collapsible else targets
 
     def _loss(self, logits: Any, targets: Float) -> tuple[Any, Any]:
         rest = logits - targets

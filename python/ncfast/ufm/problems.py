@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -169,11 +170,10 @@ class CrossEntropy(Regularised):
     def _with(self, decays: tuple[float, ...], **fields: Any) -> CrossEntropy:
         return replace(self, weight_decay=decays[0], **fields)
 
-    def _rows(self, *, collapsed: bool) -> tuple[Float, Float]:
-        targets = (1.0 - self.label_smoothing) * np.eye(self.num_classes) + self.label_smoothing / self.num_classes
-        if collapsed:
-            return self.counts.astype(np.float64), targets
-        return np.ones(self.num_samples), targets[self.labels]
+    @cached_property
+    def class_targets(self) -> Float:
+        """Probabilities of the classes, one row per class."""
+        return (1.0 - self.label_smoothing) * np.eye(self.num_classes) + self.label_smoothing / self.num_classes
 
     def _loss(self, logits: Any, targets: Float) -> tuple[Any, Any]:
         shifted = logits - logits.real.max(axis=1, keepdims=True)
