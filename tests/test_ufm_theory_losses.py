@@ -154,6 +154,31 @@ def test_seli_is_the_least_that_separates() -> None:
     assert found == pytest.approx(ufm.seli([1, 2, 1]).value, abs=1e-6)
 
 
+def test_layer_peeled_is_the_least_within_bounds() -> None:
+    """Against a constrained optimiser; 3 classes of 2 samples."""
+    labels = np.array([0, 0, 1, 1, 2, 2])
+
+    def loss(x: Any) -> float:
+        logits = x[9:].reshape(6, 3) @ x[:9].reshape(3, 3).T
+        return float(np.mean(np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(6), labels]))
+
+    def slack(x: Any) -> Any:
+        return np.array([1.7 - (x[:9] ** 2).sum() / 3, 0.8 - (x[9:] ** 2).sum() / 6])
+
+    found = minimize(loss, np.random.default_rng(2).normal(size=27), method="SLSQP",
+                     constraints={"type": "ineq", "fun": slack}, options={"maxiter": 500, "ftol": 1e-13})  # fmt: skip
+    best = ufm.layer_peeled(3, weight_bound=1.7, feature_bound=0.8, samples_per_class=2, seed=5)
+    assert found.fun == pytest.approx(best.value, abs=1e-8)
+    state = best.state()
+    x = np.concatenate([state.weights[0].ravel(), state.features.ravel()])
+    assert loss(x) == pytest.approx(best.value, abs=1e-15)
+    np.testing.assert_allclose(slack(x), 0, atol=1e-14)
+    for singular, matrix in zip(best.singular_values, (state.weights[0], state.features), strict=True):
+        np.testing.assert_allclose(np.linalg.svd(matrix)[1][:2], singular, rtol=1e-13)
+    with pytest.raises(ValueError, match=r"weight_bound is .*wanted a positive"):
+        ufm.layer_peeled(3, weight_bound=-1.0, feature_bound=1.0)
+
+
 def test_cross_entropy_tends_to_seli() -> None:
     counts = (20, 20, 2, 2)
     goal = ufm.seli(counts).grams[0].weights

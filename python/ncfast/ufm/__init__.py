@@ -7,8 +7,9 @@ speaks of. `minimizer` and `thresholds` know its minimum in closed form, `minimi
 from ._checks import NoClosedFormError
 from ._problem import Problem, State
 from ._regularised import Penalties
+from .constrained import layer_peeled, seli
 from .minimise import Minima, minimise
-from .minimizer import Grams, Minimizer, minimizer, seli
+from .minimizer import Grams, Minimizer, minimizer
 from .problems import MSE, CrossEntropy, ExtendedMSE, SphereCrossEntropy
 from .thresholds import Thresholds, thresholds
 
@@ -25,6 +26,7 @@ __all__ = [
     "SphereCrossEntropy",
     "State",
     "Thresholds",
+    "layer_peeled",
     "minimise",
     "minimizer",
     "seli",

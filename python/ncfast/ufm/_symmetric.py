@@ -61,7 +61,7 @@ def cross_entropy(problem: CrossEntropy, seed: int) -> Symmetric:
         ratio *= float(np.sqrt((k - 1) / k))
         frame, means = random_axes(d, k, random), np.eye(k)
     else:
-        frame, means = _simplex_frame(k, d, random), centre
+        frame, means = simplex_frame(k, d, random), centre
     return Symmetric(value, alpha, np.sqrt(alpha / ratio) * centre @ frame.T, np.sqrt(alpha * ratio) * means @ frame.T)
 
 
@@ -74,11 +74,11 @@ def sphere(problem: SphereCrossEntropy, seed: int) -> Symmetric:
             f"counts and at least {k - 1} features for {k} classes; use ufm.minimise"
         )
     alpha = problem.temperature * k / (k - 1)
-    vectors = np.sqrt(k / (k - 1)) * (np.eye(k) - 1.0 / k) @ _simplex_frame(k, d, np.random.default_rng(seed)).T
+    vectors = np.sqrt(k / (k - 1)) * (np.eye(k) - 1.0 / k) @ simplex_frame(k, d, np.random.default_rng(seed)).T
     return Symmetric(float(np.log1p((k - 1) * np.exp(-alpha))), alpha, vectors, vectors.copy())
 
 
-def _simplex_frame(k: int, d: int, random: np.random.Generator) -> Float:
+def simplex_frame(k: int, d: int, random: np.random.Generator) -> Float:
     """(d, K) with orthonormal columns, or with d = K-1 a matrix that keeps lengths of vectors of sum zero."""
     if d >= k:
         return random_frame(d, k, random)

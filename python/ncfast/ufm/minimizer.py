@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from .._choices import as_count
 from . import _chain
-from ._checks import NoClosedFormError, as_samples
-from ._linear import linear_factors, random_frame
+from ._checks import NoClosedFormError
+from ._linear import linear_factors
 from ._problem import Problem, State
 from ._regularised import Squared
 from ._symmetric import cross_entropy, sphere
@@ -91,7 +90,8 @@ class Minimizer:
 def minimizer(problem: Problem, seed: int = 0) -> Minimizer:
     """Return the global minimum of a problem in closed form.
 
-    Minimisers are unique up to rotations of the layers (of the frames' axes for a ReLU); `seed` draws one.
+    Minimisers are unique up to rotations of the layers (of the frames' axes for a ReLU), but for a free bias of two
+    classes with nonnegative features, which may trade with their lengths; `seed` draws one.
 
     Parameters
     ----------
@@ -140,39 +140,6 @@ def minimizer(problem: Problem, seed: int = 0) -> Minimizer:
         spectra = tuple(np.asarray(np.linalg.svd(matrix)[1]) for matrix in (sym.weights, features))
         return Minimizer(sym.value, (sym.weights,), sym.means, bias, spectra, problem.counts)
     raise TypeError(f"problem is {problem!r}; wanted a problem of ncfast.ufm")
-
-
-def seli(samples_per_class: ArrayLike, num_features: int | None = None, seed: int = 0) -> Minimizer:
-    """Return the simplex-encoded-labels interpolation, which the unregularised cross-entropy tends to.
-
-    The minimum of ``||W||^2 + ||H||^2`` when the logit of every sample's class exceeds all its others by 1: with the
-    singular value decomposition ``U S R^T`` of the labels ``(I - 11^T/K) Y``, it is ``2 tr S`` and ``W W^T = U S U^T``,
-    ``H^T H = R S R^T``, ``W H = (I - 11^T/K) Y``.
-
-    Parameters
-    ----------
-    samples_per_class : sequence of int, shape (K,)
-        n_k.
-    num_features : int, optional
-        d, at least K - 1; K by default.
-    seed : int, default 0
-        Of the rotation.
-
-    References
-    ----------
-    Thrampoulidis et al., "Imbalance trouble: revisiting neural-collapse geometry", NeurIPS 2022.
-    """
-    given = tuple(np.asarray(samples_per_class).ravel().tolist())
-    counts = np.asarray(as_samples(given, as_count("the number of classes", len(given), 2)), dtype=np.int64)
-    k = counts.size
-    d = as_count("num_features", k if num_features is None else num_features, k - 1, f", K - 1 for {k} classes")
-    roots = np.sqrt(counts)
-    left, singular, right = np.linalg.svd((np.eye(k) - 1.0 / k) * roots)
-    left, singular, right = left[:, :-1], singular[:-1], right[:-1].T  # the last singular value is zero
-    frame = random_frame(d, k - 1, np.random.default_rng(seed)) * np.sqrt(singular)
-    value = 2.0 * float(singular.sum())
-    spectrum = np.sqrt(singular)
-    return Minimizer(value, (left @ frame.T,), right / roots[:, None] @ frame.T, None, (spectrum, spectrum), counts)
 
 
 def _check_relu(problem: Squared) -> None:
