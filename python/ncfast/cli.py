@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ._version import __version__
+from .ufm.cli import add_commands as add_ufm_commands
 
 if TYPE_CHECKING:
     import numpy as np
@@ -69,6 +70,8 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--epochs", type=int, help="default: what reaches collapse")
     _add_common(demo)
     demo.set_defaults(run=_demo)
+
+    add_ufm_commands(commands, _progress)
 
     info = commands.add_parser("info", help="print version, instruction sets, threads and build")
     info.set_defaults(run=_info)

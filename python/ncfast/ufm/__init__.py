@@ -10,7 +10,9 @@ from ._regularised import Penalties
 from .constrained import layer_peeled, seli
 from .minimise import Minima, minimise
 from .minimizer import Grams, Minimizer, minimizer
+from .networks import NetworkRun, train_network
 from .problems import MSE, CrossEntropy, ExtendedMSE, SphereCrossEntropy
+from .sweep import Grid, Sweep, sweep
 from .thresholds import Thresholds, thresholds
 
 __all__ = [
@@ -18,17 +20,22 @@ __all__ = [
     "CrossEntropy",
     "ExtendedMSE",
     "Grams",
+    "Grid",
     "Minima",
     "Minimizer",
+    "NetworkRun",
     "NoClosedFormError",
     "Penalties",
     "Problem",
     "SphereCrossEntropy",
     "State",
+    "Sweep",
     "Thresholds",
     "layer_peeled",
     "minimise",
     "minimizer",
     "seli",
+    "sweep",
     "thresholds",
+    "train_network",
 ]
