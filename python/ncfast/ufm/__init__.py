@@ -6,14 +6,17 @@ speaks of. `minimizer` and `thresholds` know its minimum in closed form, `minimi
 
 from ._checks import NoClosedFormError
 from ._problem import Problem, State
+from ._reduction import ReducedState
 from ._regularised import Penalties
 from .constrained import layer_peeled, seli
+from .descend import Stop, descend
 from .minimise import Minima, minimise
 from .minimizer import Grams, Minimizer, minimizer
 from .networks import NetworkRun, train_network
 from .problems import MSE, CrossEntropy, ExtendedMSE, SphereCrossEntropy
 from .sweep import Grid, Sweep, sweep
 from .thresholds import Thresholds, thresholds
+from .trajectory import Trajectory, asymptotic_slopes
 
 __all__ = [
     "MSE",
@@ -27,10 +30,15 @@ __all__ = [
     "NoClosedFormError",
     "Penalties",
     "Problem",
+    "ReducedState",
     "SphereCrossEntropy",
     "State",
+    "Stop",
     "Sweep",
     "Thresholds",
+    "Trajectory",
+    "asymptotic_slopes",
+    "descend",
     "layer_peeled",
     "minimise",
     "minimizer",
