@@ -6,9 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-from . import accuracy, kernels, report, scaling
+from . import accuracy, kernels, report, scaling, ufm
 
-SUITES: dict[str, ModuleType] = {"kernels": kernels, "report": report, "scaling": scaling, "accuracy": accuracy}
+SUITES: dict[str, ModuleType] = {
+    "kernels": kernels,
+    "report": report,
+    "scaling": scaling,
+    "accuracy": accuracy,
+    "ufm": ufm,
+}
 
 
 @dataclass(frozen=True)
