@@ -14,6 +14,7 @@ from .minimise import Minima, minimise
 from .minimizer import Grams, Minimizer, minimizer
 from .networks import NetworkRun, train_network
 from .problems import MSE, CrossEntropy, ExtendedMSE, SphereCrossEntropy
+from .reproduce import Reproduction, reproduce
 from .sweep import Grid, Sweep, sweep
 from .thresholds import Thresholds, thresholds
 from .trajectory import Trajectory, asymptotic_slopes
@@ -31,6 +32,7 @@ __all__ = [
     "Penalties",
     "Problem",
     "ReducedState",
+    "Reproduction",
     "SphereCrossEntropy",
     "State",
     "Stop",
@@ -42,6 +44,7 @@ __all__ = [
     "layer_peeled",
     "minimise",
     "minimizer",
+    "reproduce",
     "seli",
     "sweep",
     "thresholds",
