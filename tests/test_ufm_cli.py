@@ -29,7 +29,7 @@ def test_sweep_prints_a_summary_and_writes_where_told(
     shown = capsys.readouterr()
     assert shown.err == ""
     assert "2 cells: 1 of, 1 zero" in shown.out
-    assert "not drawn" in shown.out
+    assert (tmp_path / "new" / "ufm-sweep-decays.png").exists()
     table = pandas.read_csv(tmp_path / "new" / "ufm-sweep-decays.csv", comment="#", keep_default_na=False)
     assert list(table["phase"]) == ["of", "zero"]
     assert list(frames[parquet]["value"]) == list(table["value"])
@@ -38,7 +38,9 @@ def test_sweep_prints_a_summary_and_writes_where_told(
 def test_axes_are_lists_and_ranges(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = [*SMALL, "--samples", "1:100:3", "--bias", "none,free,0.5", "--classes", "2", "--output", str(tmp_path)]
     assert main(["ufm", "sweep", "bias", *arguments]) == 0
-    assert "18 cells" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "18 cells" in shown
+    assert "not drawn" in shown
     table = pandas.read_csv(tmp_path / "ufm-sweep-bias.csv", comment="#", keep_default_na=False)
     assert sorted(set(table["samples_per_class"])) == [1, 10, 100]
     assert sorted(set(table["bias"])) == ["0.5", "free", "none"]
@@ -60,7 +62,7 @@ def test_reproduce_prints_the_table_and_the_files(tmp_path: Path, capsys: pytest
     ("arguments", "message"),
     [
         (["sweep", "--classes", "0"], "num_classes is 0"),
-        (["sweep", "--weight-decay", "-1,2"], "wanted a positive finite number"),
+        (["sweep", "--weight-decay", "0,2"], "wanted a positive finite number"),
         (["sweep", "--bias", "same"], "bias is 'same'"),
         (["sweep", *SMALL, "--processes", "0"], "processes is 0"),
         (["reproduce", "--iterations", "0"], "iterations is 0"),

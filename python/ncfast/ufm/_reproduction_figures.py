@@ -77,7 +77,7 @@ def _plain(without: Descent, free: Descent) -> Any:
             k = descent.problem.num_classes
             far = float(np.sqrt(2 - 2 * np.sqrt((k - 1) / k)))
             row[2].plot(descent.iterations / 1000, metrics["nc2_of_means"], color=GREY, lw=1.5)
-            text = f"distance from an orthogonal frame: to {far:.4f}"
+            text = f"from an orthogonal frame: {far:.4f}"
             note(row[2], descent.iterations[-1] / 1000, 0.5 * far, text, GREY, ha="right", va="top")
     return figure
 
@@ -112,7 +112,7 @@ def _relu(descent: Descent) -> Any:
     (loss, nc1, nc2), (nc3, nuclear, ratio) = figure.subplots(2, 3)
     metrics = descent.metrics
     _draw_loss(loss, descent, "Down to the linear closed form")
-    levels = (("$H_1$", "", FIRST), ("before", "pre2/", BEFORE), ("after", "h2/", LAST))
+    levels = (("$H_1$", "", FIRST), ("before ReLU", "pre2/", BEFORE), ("after ReLU", "h2/", LAST))
     _draw(nc1, descent.iterations, "NC1: all levels collapse", r"$\mathrm{Tr}(S_W S_B^{+})/K$",
           [Curve(name, metrics[f"{prefix}nc1_pinv"], colour) for name, prefix, colour in levels], log=True)  # fmt: skip
     _draw(nc2, descent.iterations, "NC2: a frame after the ReLU only", GRAMS,
@@ -124,7 +124,7 @@ def _relu(descent: Descent) -> Any:
     norms = metrics["pre2/nuclear_norm"], metrics["h2/nuclear_norm"]
     known = float(np.sqrt(descent.best.counts[0] * np.diag(descent.best.grams[0].means)).sum())
     _draw(nuclear, descent.iterations, "Nuclear norms meet at the closed form", "sum of singular values",
-          [Curve("before", norms[0], BEFORE), Curve("after", norms[1], LAST)], log=True)  # fmt: skip
+          [Curve("before ReLU", norms[0], BEFORE), Curve("after ReLU", norms[1], LAST)], log=True)  # fmt: skip
     nuclear.axhline(known, color=INK, lw=1.5, ls="--")
     note(nuclear, descent.iterations[0], known, f"closed form {known:.4f}", INK, va="bottom")
     _draw(ratio, descent.iterations, "The ReLU leaves the nuclear norm alone", "before over after, less 1",
