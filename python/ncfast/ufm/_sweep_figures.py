@@ -34,7 +34,7 @@ REGIONS = {
     "of": "orthogonal frame",
     "between": "between ETF\nand frame",
 }
-COARSE, FINE = 30, 200  # points along each axis where thresholds are computed, and interpolated
+COARSE, FINE = 50, 200  # points along each axis where thresholds are computed, and interpolated
 
 
 def drawable(grid: Grid) -> bool:
@@ -114,19 +114,18 @@ def _draw_thresholds(axes: Axes, grid: Grid, x: str, y: str) -> None:
 
 
 def _label(axes: Axes, line: Any, text: str) -> None:
-    """Write along the longest piece of a contour, near its middle, above it."""
+    """Write along a contour, above its middle."""
     axes.figure.draw_without_rendering()  # type: ignore[union-attr]  # the layout decides the slope
-    pieces = line.get_paths()[0].to_polygons(axes.transData, closed_only=False)
-    if not pieces:
+    places = axes.transData.transform(line.get_paths()[0].vertices)
+    if len(places) < 2:
         return
-    places = max(pieces, key=len)
     along = np.cumsum([0.0, *np.hypot(*np.diff(places, axis=0).T)])
     wanted = along[-1] * np.array([0.45, 0.5, 0.55])
     (x0, x, x1), (y0, y, y1) = (np.interp(wanted, along, axis) for axis in places.T)
     angle = float(np.degrees(np.arctan2(y1 - y0, x1 - x0)))
     angle = (angle + 80) % 180 - 80  # never upside down; upwards where steep
     up = -5 * np.sin(np.radians(angle)), 5 * np.cos(np.radians(angle))
-    middle = axes.transData.inverted().transform((x, y))
+    middle = tuple(axes.transData.inverted().transform((x, y)))
     axes.annotate(text, middle, up, textcoords="offset points", rotation=angle, rotation_mode="anchor", ha="center",
                   va="bottom", color=INK, fontsize=11)  # fmt: skip
 
