@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pytest
+import threadpoolctl
 
 import ncfast
 import reference_ufm_dynamics as plain
@@ -31,7 +32,7 @@ SQUARED: dict[str, ufm.Problem] = {
     "three layers": ufm.ExtendedMSE(**DEEP, bias="free"),
     "three layers, imbalanced": ufm.ExtendedMSE(**{**DEEP, **UNEVEN}),
     "large": ufm.ExtendedMSE(
-        num_classes=12, num_features=70, samples_per_class=20, feature_decay=1e-3, weight_decays=(1e-3, 1e-3), bias=0.1
+        num_classes=40, num_features=170, samples_per_class=6, feature_decay=1e-3, weight_decays=(1e-3, 1e-3), bias=0.1
     ),
 }
 OTHERS: dict[str, ufm.Problem] = {
@@ -66,6 +67,21 @@ RULES: dict[str, dict[str, Any]] = {
     "heavy ball": {"step": 0.02, "momentum": 0.8},
     "nesterov": {"step": 0.02, "momentum": 0.8, "nesterov": True},
 }
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Spare small products the company of idle threads."""
+    ncfast.set_num_threads(1)
+    with threadpoolctl.threadpool_limits(1, user_api="blas"):
+        yield
+    ncfast.set_num_threads(None)
+
+
+def start_of(name: str) -> tuple[Any, ufm.State, int]:
+    """A problem, a state that no rule above diverges from, and how many iterations to make."""
+    problem, large = {**SQUARED, **OTHERS}[name], name.startswith("large")
+    return problem, problem.initial_state(3, scale=0.2 if large else 0.7), 2 * EVERY if large else ITERATIONS
 
 
 def plain_model(problem: Any) -> plain.Model:
@@ -133,13 +149,12 @@ def assert_same(run: ufm.Trajectory, losses: list[float], metrics: list[list[dic
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("name", SQUARED)
 def test_reduced_dynamics_are_those_of_all_samples(name: str, rule: str) -> None:
-    problem, settings = SQUARED[name], RULES[rule]
-    start = problem.initial_state(3, scale=0.7)
-    run = ufm.descend(problem, initial=start, iterations=ITERATIONS, record_every=EVERY, **settings)
+    (problem, start, iterations), settings = start_of(name), RULES[rule]
+    run = ufm.descend(problem, initial=start, iterations=iterations, record_every=EVERY, **settings)
     assert run.dynamics == "reduced"
-    assert run.iterations.tolist() == list(range(0, ITERATIONS + 1, EVERY))
-    losses, metrics, end = simulate(problem, start, **settings)
-    assert losses[-1] < 0.9 * losses[0]
+    assert run.iterations.tolist() == list(range(0, iterations + 1, EVERY))
+    losses, metrics, end = simulate(problem, start, iterations=iterations, **settings)
+    assert losses[-1] < 0.99 * losses[0]
     assert_same(run, losses, metrics)
     final = run.final
     assert isinstance(final, ufm.ReducedState)
@@ -160,14 +175,11 @@ def test_reduced_dynamics_are_those_of_all_samples(name: str, rule: str) -> None
 @pytest.mark.parametrize("rule", ["gradient descent", "nesterov"])
 @pytest.mark.parametrize("name", [*SQUARED, *OTHERS])
 def test_full_dynamics_are_those_of_a_plain_simulation(name: str, rule: str) -> None:
-    problem, settings = {**SQUARED, **OTHERS}[name], RULES[rule]
-    start = problem.initial_state(3, scale=0.7)
-    run = ufm.descend(
-        problem, initial=start, iterations=ITERATIONS, record_every=EVERY, dynamics="full", **settings
-    )  # fmt: skip
+    (problem, start, iterations), settings = start_of(name), RULES[rule]
+    run = ufm.descend(problem, initial=start, iterations=iterations, record_every=EVERY, dynamics="full", **settings)
     assert run.dynamics == "full"
-    losses, metrics, end = simulate(problem, start, **settings)
-    assert losses[-1] < 0.9 * losses[0]
+    losses, metrics, end = simulate(problem, start, iterations=iterations, **settings)
+    assert losses[-1] < 0.99 * losses[0]
     assert_same(run, losses, metrics)
     assert isinstance(run.final, ufm.State)
     np.testing.assert_allclose(run.final.features, end.features.T, rtol=1e-10, atol=1e-12)
@@ -251,18 +263,15 @@ def test_metrics_are_those_of_the_package() -> None:
 @pytest.mark.parametrize("name", ["large", "large relu", "three layers", "cross-entropy"])
 @pytest.mark.parametrize("settings", [{}, {"optimizer": "adam", "batch_size": 70}])
 def test_same_bits_for_any_number_of_threads(name: str, settings: dict[str, Any]) -> None:
-    problem = {**SQUARED, **OTHERS}[name]
+    problem, start, _ = start_of(name)
     settings = {k: min(v, problem.num_samples) if k == "batch_size" else v for k, v in settings.items()}
 
     def bits(threads: int) -> list[bytes]:
         ncfast.set_num_threads(threads)
-        run = ufm.descend(problem, iterations=30, record_every=10, step=0.01, **settings)
+        run = ufm.descend(problem, initial=start, iterations=20, record_every=10, step=0.01, **settings)
         final = run.final.features if isinstance(run.final, ufm.State) else run.final.deviations
         return [final.tobytes(), run.loss.tobytes(), np.array(list(run.metrics.values())).tobytes()]
 
-    try:
-        alone = bits(1)
-        for threads in (2, 3, 8):
-            assert bits(threads) == alone
-    finally:
-        ncfast.set_num_threads(None)
+    alone = bits(1)
+    for threads in (2, 3, 8):
+        assert bits(threads) == alone

@@ -1,9 +1,5 @@
 #include <cmath>
 
-#ifdef _OPENMP
-#include <omp.h>
-#endif
-
 #include "kernels/kernels.hpp"
 #include "kernels/ufm_products.hpp"
 #include "kernels/ufm_update.hpp"
@@ -13,14 +9,6 @@ namespace {
 
 using ufm::ColumnsJob;
 using ufm::Loss;
-
-Index this_thread() {
-#ifdef _OPENMP
-    return omp_get_thread_num();
-#else
-    return 0;
-#endif
-}
 
 // Sums a group adds up lane by lane, besides gradients.
 struct Sums {
@@ -251,24 +239,22 @@ void run_group(const ColumnsJob& job, Index group, double* scratch, double* part
 
 void ufm_columns(const ColumnsJob& job) {
     const Index groups = job.tiles.num_groups;
-#pragma omp parallel for num_threads(job.threads) schedule(dynamic) if (job.threads > 1)
-    for (Index g = 0; g < groups; ++g) {
-        run_group(job, g, job.scratch + this_thread() * job.scratch_size,
-                  job.partials + g * job.partial_size);
-    }
-    const Index size = job.partial_size - kLanes;
-    const double shrink = 1 / job.samples;
-    Eigen::Map<Eigen::ArrayXd> total(job.gradients[0].data, size);
     const auto partial = [&job](Index g) { return job.partials + g * job.partial_size; };
-#pragma omp parallel for num_threads(job.threads) if (job.threads > 1)
-    for (Index first = 0; first < size; first += 4096) {
-        const Index length = smaller<Index>(4096, size - first);
-        auto sum = total.segment(first, length);
+    for_units(groups, job.threads, [&](Index g, Index thread) {
+        run_group(job, g, job.scratch + thread * job.scratch_size, partial(g));
+    });
+    constexpr Index kStretch = 4096;
+    const Index size = job.partial_size - kLanes;
+    for_units(blocks_of(size, kStretch), job.threads, [&](Index u, Index) {
+        const Index first = u * kStretch;
+        const Index length = smaller(kStretch, size - first);
+        Eigen::Map<Eigen::ArrayXd> sum(job.gradients[0].data + first, length);
         sum = Eigen::Map<const Eigen::ArrayXd>(partial(0) + first, length);
-        for (Index g = 1; g < groups; ++g)
+        for (Index g = 1; g < groups; ++g) {
             sum += Eigen::Map<const Eigen::ArrayXd>(partial(g) + first, length);
-        sum *= shrink;
-    }
+        }
+        sum /= job.samples;
+    });
     *job.fit = *job.squared_gradient = *job.squared_columns = 0;
     for (Index g = 0; g < groups; ++g) {
         *job.fit += partial(g)[size];

@@ -1,5 +1,5 @@
 #include <cmath>
-#include <Eigen/SVD>
+#include <Eigen/QR>
 #include <limits>
 
 #include "kernels/kernels.hpp"
@@ -82,8 +82,7 @@ void add_class_sums(const Levels& levels, Index tile, const double* z, double* s
     }
 }
 
-// What the class means of one level give; `directions` are rows v_j / s_j for NC1, the v_j spanning the
-// centred means and s_j being their singular values.
+// What the class means of one level give; NC1 is the mean of squared deviations multiplied by `directions`.
 struct Frame {
     RowMajor<double> means;
     RowMajor<double> directions;
@@ -111,21 +110,25 @@ double of_distance(const RowMajor<double>& gram) {
     return distance(gram, 1 / std::sqrt(static_cast<double>(gram.rows())), 0);
 }
 
-// As ncfast.metrics does: singular values that rounding alone would give count as zero.
+// As in ncfast.metrics, what rounding alone would give counts as zero. With centred means C^T = Q T^T Z^T, Q
+// and Z orthonormal and T triangular, Tr(S_W S_B^+) / K is the mean of ||T^(-T) Q^T (h - mean)||^2.
 void set_directions(const RowMajor<double>& centred, Frame& frame) {
-    const Index k = centred.rows();
     const Index d = centred.cols();
-    const Eigen::BDCSVD<Eigen::MatrixXd, Eigen::ComputeThinV> svd(centred);
-    const auto& values = svd.singularValues();
-    const double root = std::sqrt(static_cast<double>(k));
-    const double noise = larger(static_cast<double>(larger(k, d)) * kEpsilon * values[0] / root,
-                                4 * kEpsilon * frame.means.rowwise().norm().maxCoeff());
-    Index rank = smaller(d, k - 1);
-    while (rank > 0 && !(values[rank - 1] / root > noise)) --rank;
+    const double k = static_cast<double>(centred.rows());
+    const Eigen::ColPivHouseholderQR<Eigen::MatrixXd> outer(centred.transpose());
+    const Eigen::MatrixXd& r = outer.matrixQR();
+    const double noise = larger(larger(static_cast<double>(d), k) * kEpsilon * std::abs(r(0, 0)),
+                                4 * kEpsilon * std::sqrt(k) * frame.means.rowwise().norm().maxCoeff());
+    Index rank = smaller(d, centred.rows() - 1);
+    while (rank > 0 && !(std::abs(r(rank - 1, rank - 1)) > noise)) --rank;
     frame.directions = RowMajor<double>::Zero(rank, blocks_of(d, kLanes) * kLanes);
-    for (Index j = 0; j < rank; ++j) {
-        frame.directions.row(j).head(d) = svd.matrixV().col(j).transpose() / values[j];
-    }
+    if (rank == 0) return;
+    const Eigen::MatrixXd upper = r.topRows(rank).triangularView<Eigen::Upper>();
+    const Eigen::HouseholderQR<Eigen::MatrixXd> inner(upper.transpose());
+    Eigen::MatrixXd q = Eigen::MatrixXd::Identity(d, rank);
+    q.applyOnTheLeft(outer.householderQ().setLength(rank));
+    frame.directions.leftCols(d) =
+        inner.matrixQR().topRows(rank).triangularView<Eigen::Upper>().transpose().solve(q.transpose());
 }
 
 void measure_frame(const Panel& tail, Frame& frame, double* out) {

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "core/ufm.hpp"
-#include "kernels/isa.hpp"
+#include "kernels/ufm_team.hpp"
 
 namespace ncfast::NCFAST_ISA {
 
@@ -112,25 +112,21 @@ inline void add_outer(const Panel& a, const Panel& b, Index width, const Panel& 
 
 /// The same as `multiply` over all columns of B, by a team.
 inline void multiply_by_team(const Panel& a, bool transposed, const Panel& b, const Panel& out, int threads) {
-    const Index units = blocks_of(b.stride, kSplit);
-#pragma omp parallel for num_threads(threads) schedule(dynamic) if (threads > 1)
-    for (Index u = 0; u < units; ++u) {
+    for_units(blocks_of(b.stride, kSplit), threads, [&](Index u, Index) {
         const Index width = smaller<Index>(kSplit, b.stride - u * kSplit);
         multiply(a, transposed, columns_of(b, u * kSplit, width), width, columns_of(out, u * kSplit, width));
-    }
+    });
 }
 
 /// out = A B^T, by a team.
 inline void outer_by_team(const Panel& a, const Panel& b, const Panel& out, int threads) {
-    const Index units = blocks_of(b.rows, kSplit);
-#pragma omp parallel for num_threads(threads) schedule(dynamic) if (threads > 1)
-    for (Index u = 0; u < units; ++u) {
+    for_units(blocks_of(b.rows, kSplit), threads, [&](Index u, Index) {
         const Index rows = smaller<Index>(kSplit, b.rows - u * kSplit);
         const Panel part{b.data + u * kSplit * b.stride, rows, b.cols, b.stride};
         const Panel target = columns_of(out, u * kSplit, rows);
         view(target, rows).setZero();
         add_outer(a, part, a.stride, target);
-    }
+    });
 }
 
 }  // namespace ncfast::NCFAST_ISA

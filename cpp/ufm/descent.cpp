@@ -243,13 +243,14 @@ void Descent::step_parameters() {
     if (model_.bias) move(first, bias_gradient_, num_outputs(), model_.decays[layers_.size()]);
 }
 
+// A team meets in each iteration: it takes more work to be worth it than a single call does.
 void Descent::set_threads() {
-    const double outputs = static_cast<double>(
-        model_.relu ? *std::max_element(model_.sizes.begin() + 1, model_.sizes.end()) : num_outputs());
-    const double largest = static_cast<double>(*std::max_element(model_.sizes.begin(), model_.sizes.end()));
-    column_threads_ =
-        threads_for(static_cast<double>(all_.rows) * static_cast<double>(num_features()) * outputs);
-    chain_threads_ = threads_for(static_cast<double>(num_outputs()) * largest * largest);
+    constexpr double kMeetings = 1.0 / 16;
+    const auto largest = static_cast<double>(*std::max_element(model_.sizes.begin(), model_.sizes.end()));
+    const auto outputs = static_cast<double>(num_outputs());
+    const double of_a_column = static_cast<double>(num_features()) * (model_.relu ? largest : outputs);
+    column_threads_ = threads_for(kMeetings * static_cast<double>(all_.rows) * of_a_column);
+    chain_threads_ = threads_for(kMeetings * outputs * largest * largest);
 }
 
 void Descent::advance(Index iterations, const Index* batches, Index batch_size, const Limits& limits) {

@@ -63,7 +63,7 @@ class Run:
         iterations, simulation = self.settings["iterations"], self.simulation
         steps, saved = 1, time.monotonic()
         try:
-            if not self.status:
+            if simulation.iteration == 0:
                 simulation.record(self._limits(np.finfo(np.float64).max))
             limits = self._limits(_HOPELESS * self.records[0, 1] if len(self.records) else 0.0)
             while not self.status and simulation.iteration < iterations:
@@ -118,22 +118,28 @@ class Run:
             _checkpoint.write(self.path, self.identity, self._position(), self.records, self.status)
 
     def _warn(self) -> None:
-        step, at = self.rule.step, self.simulation.iteration
-        try:
-            begin = self.initial()
-            if isinstance(begin, State):
-                bound = self.problem.smoothness(begin)
-            else:
-                assert isinstance(self.problem, Squared)
-                bound = _reduction.smoothness(self.problem, begin)
+        bound = self._smoothness()
+        advice = "a smaller step"
+        if np.isfinite(bound):
             advice = f"a step below {1 / bound:.3g}, one over the bound {bound:.3g} of the Hessian's norm at the start"
-        except ValueError:  # no bound is known
-            advice = "a smaller step"
         warnings.warn(
-            f"the descent with step {step:g} diverged at iteration {at}; try {advice}, or a smaller initial state",
+            f"the descent with step {self.rule.step:g} diverged at iteration {self.simulation.iteration}; "
+            f"try {advice}, or a smaller initial state",
             RuntimeWarning,
             stacklevel=4,
         )
+
+    def _smoothness(self) -> float:
+        """Bound on the Hessian at the start; infinite where none is known."""
+        begin = self.initial()
+        with np.errstate(all="ignore"):
+            try:
+                if isinstance(begin, State):
+                    return self.problem.smoothness(begin)
+                assert isinstance(self.problem, Squared)
+                return _reduction.smoothness(self.problem, begin)
+            except (ValueError, np.linalg.LinAlgError):  # the loss has none, or numbers overflow
+                return np.inf
 
     def _trajectory(self) -> Trajectory:
         columns = self.records.T
