@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ._version import __version__
-from .ufm.cli import add_commands as add_ufm_commands
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,7 +23,8 @@ Progress = Callable[[int, int], None]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code: 0, 2 for a user's error, 130 when interrupted."""
-    options = _parser().parse_args(arguments)
+    arguments = sys.argv[1:] if arguments is None else arguments
+    options = _parser(arguments).parse_args(arguments)
     try:
         options.run(options)
     except (ValueError, TypeError, OSError, ImportError) as error:
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="ncfast", description="Measure neural collapse in classifiers.")
     parser.add_argument("--version", action="version", version=f"ncfast {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
@@ -71,7 +71,15 @@ def _parser() -> argparse.ArgumentParser:
     _add_common(demo)
     demo.set_defaults(run=_demo)
 
-    add_ufm_commands(commands, _progress)
+    ufm = commands.add_parser(
+        "ufm",
+        help="the theory: unconstrained-features models",
+        description="Unconstrained-features models: their dynamics and minima against the closed forms.",
+    )
+    if "ufm" in arguments:  # it imports what others need not wait for
+        from .ufm.cli import add_commands
+
+        add_commands(ufm, _progress)
 
     info = commands.add_parser("info", help="print version, instruction sets, threads and build")
     info.set_defaults(run=_info)

@@ -27,13 +27,8 @@ AXES: tuple[tuple[str, str, type, str], ...] = (
 )
 
 
-def add_commands(commands: Any, show_progress: ShowProgress) -> None:
-    """Add ``ufm`` and its commands to the parser of ``ncfast``."""
-    ufm = commands.add_parser(
-        "ufm",
-        help="the theory: unconstrained-features models",
-        description="Unconstrained-features models: their dynamics and minima against the closed forms.",
-    )
+def add_commands(ufm: argparse.ArgumentParser, show_progress: ShowProgress) -> None:
+    """Add the commands to the parser of ``ncfast ufm``."""
     inner = ufm.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
     reproduce = inner.add_parser(
@@ -90,14 +85,12 @@ def _reproduce(options: argparse.Namespace, show_progress: ShowProgress) -> None
 
 
 def _sweep(options: argparse.Namespace, show_progress: ShowProgress) -> None:
-    from dataclasses import replace
-
     from . import _sweep_figures
     from ._drawing import require_matplotlib
-    from .sweep import DIAGRAMS, sweep
+    from .sweep import diagram, sweep
 
     given = {axis: getattr(options, axis) for _, axis, _, _ in AXES if getattr(options, axis) is not None}
-    grid = replace(DIAGRAMS[options.diagram], **given)
+    grid = diagram(options.diagram, **given)
     draws = _sweep_figures.drawable(grid)
     if draws:
         require_matplotlib()

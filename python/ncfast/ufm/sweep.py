@@ -17,6 +17,7 @@ import numpy as np
 from .._choices import as_count
 from ..measure import Progress
 from ._cell import RESULTS, Cell, solve
+from ._checks import as_one_of
 from ._sweep_table import Table
 
 if TYPE_CHECKING:
@@ -86,16 +87,19 @@ def _around(low: float, high: float, count: int) -> tuple[float, ...]:
     return tuple(float(f"{value:.6g}") for value in np.geomspace(low, high, count))
 
 
-DIAGRAMS = {
-    "decays": Grid(weight_decay=_around(1e-4, 1, 25), feature_decay=_around(1e-4, 1, 25)),
-    "bias": Grid(feature_decay=_around(1e-4, 1, 25), bias=_around(1e-3, 10, 25)),
-    "jump": Grid(
-        layers=(2, 3, 4),
-        weight_decay=tuple(round(1e-3 * step, 6) for step in range(1, 51)),
-        feature_decay=("same",),
-        start=("learned", "small"),
-    ),
-}
+def diagram(name: str, **axes: Any) -> Grid:
+    """Return the grid of a phase diagram, "decays", "bias" or "jump"; `axes` replace its own."""
+    grids: dict[str, dict[str, Any]] = {
+        "decays": {"weight_decay": _around(1e-4, 1, 25), "feature_decay": _around(1e-4, 1, 25)},
+        "bias": {"feature_decay": _around(1e-4, 1, 25), "bias": _around(1e-3, 10, 25)},
+        "jump": {
+            "layers": (2, 3, 4),
+            "weight_decay": tuple(round(1e-3 * step, 6) for step in range(1, 51)),
+            "feature_decay": ("same",),
+            "start": ("learned", "small"),
+        },
+    }
+    return Grid(**{**grids[as_one_of("name", name, tuple(grids))], **axes})
 
 
 @dataclass(frozen=True)
