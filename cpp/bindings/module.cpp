@@ -8,4 +8,5 @@ PYBIND11_MODULE(_core, module, pybind11::mod_gil_not_used()) {
     ncfast::bindings::register_statistics(module);
     ncfast::bindings::register_pairs(module);
     ncfast::bindings::register_passes(module);
+    ncfast::bindings::register_ufm(module);
 }

@@ -1,6 +1,7 @@
 // The kernels of one instruction-set level; each is defined and instantiated in the source of its name.
 #pragma once
 
+#include "core/ufm.hpp"
 #include "kernels/isa.hpp"
 
 namespace ncfast::NCFAST_ISA {
@@ -22,5 +23,11 @@ void decide(const DecideJob<T>& job);
 template <class P>
 void pairs(const PairsJob<P>& job);
 void gram(const GramJob& job);
+
+void ufm_tails(const ufm::Chain& chain, int threads);
+void ufm_columns(const ufm::ColumnsJob& job);
+void ufm_chain_gradient(const ufm::ChainGradientJob& job);
+void ufm_update(const ufm::UpdateJob& job);
+void ufm_levels(const ufm::LevelsJob& job);
 
 }  // namespace ncfast::NCFAST_ISA

@@ -21,6 +21,9 @@ constexpr FeatureKernels<T> feature_kernels() {
             pairs<T>};
 }
 
-const KernelTable table = {feature_kernels<float>(), feature_kernels<double>(), gram};
+const KernelTable table = {feature_kernels<float>(),
+                           feature_kernels<double>(),
+                           gram,
+                           {ufm_tails, ufm_columns, ufm_chain_gradient, ufm_update, ufm_levels}};
 
 }  // namespace ncfast::NCFAST_ISA

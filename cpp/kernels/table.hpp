@@ -2,6 +2,7 @@
 #pragma once
 
 #include "core/jobs.hpp"
+#include "core/ufm.hpp"
 
 namespace ncfast {
 
@@ -21,10 +22,20 @@ struct FeatureKernels {
     void (*pairs)(const PairsJob<T>&);
 };
 
+/// Kernels of the unconstrained-features dynamics.
+struct UfmKernels {
+    void (*tails)(const ufm::Chain&, int threads);  // multiplies the tails anew
+    void (*columns)(const ufm::ColumnsJob&);
+    void (*chain_gradient)(const ufm::ChainGradientJob&);
+    void (*update)(const ufm::UpdateJob&);
+    void (*levels)(const ufm::LevelsJob&);
+};
+
 struct KernelTable {
     FeatureKernels<float> f32;
     FeatureKernels<double> f64;
     void (*gram)(const GramJob&);
+    UfmKernels ufm;
 };
 
 }  // namespace ncfast

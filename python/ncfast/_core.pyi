@@ -85,3 +85,68 @@ def pairs(
     levels: _Float | None,
     slacks: _Float | None,
 ) -> dict[str, Any]: ...
+
+class UfmLoss:
+    square: UfmLoss
+    cross_entropy: UfmLoss
+    focal: UfmLoss
+
+class UfmModel:
+    def __init__(
+        self,
+        *,
+        sizes: list[int],
+        relu: bool,
+        bias: bool,
+        loss: UfmLoss,
+        focal: float,
+        nonnegative: bool,
+        num_classes: int,
+        samples: float,
+        decays: list[float],
+    ) -> None: ...
+
+class UfmRule:
+    def __init__(
+        self,
+        *,
+        step: float,
+        momentum: float,
+        nesterov: bool,
+        adam: bool,
+        beta1: float,
+        beta2: float,
+        epsilon: float,
+    ) -> None: ...
+
+class UfmProgress:
+    def __init__(self, *, iteration: int, record_every: int, recorded: int, recorded_loss: float) -> None: ...
+
+class UfmLimits:
+    def __init__(self, *, gradient_norm: float, loss_change: float, largest_loss: float) -> None: ...
+
+class UfmDescent:
+    def __init__(
+        self,
+        model: UfmModel,
+        rule: UfmRule,
+        progress: UfmProgress,
+        parameters: _Float,
+        features: _Float,
+        labels: _Int,
+        multiplicities: _Float,
+        targets: _Float,
+    ) -> None: ...
+    def advance(self, iterations: int, batches: _Int | None, limits: UfmLimits) -> None: ...
+    def record(self, limits: UfmLimits) -> None: ...
+    def records_from(self, first: int) -> _Float: ...
+    @property
+    def status(self) -> str: ...
+    @property
+    def iteration(self) -> int: ...
+    @property
+    def recorded_loss(self) -> float: ...
+    @property
+    def parameters(self) -> _Float: ...
+    @property
+    def features(self) -> _Float: ...

@@ -1,13 +1,14 @@
-"""The file format of class statistics: one uncompressed ``.npz``, whose CRCs detect damage; no pickle."""
+"""The file format of class statistics."""
 
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from . import _archive
 
 _FORMAT = "ncfast class statistics"
 _VERSION = 2
@@ -17,53 +18,14 @@ _OPTIONAL = {"pooled", "class_pooled", "rows", "chosen"}
 
 
 def save(path: str | os.PathLike[str], arrays: dict[str, NDArray[Any] | None], feature_dtype: str | None) -> None:
-    """Write to a temporary file beside `path`, bring it to disk, then rename it."""
-    import tempfile  # costs more to import than most of the package
-
-    target = Path(path)
+    """Write a statistics file."""
     content: dict[str, Any] = {name: array for name, array in arrays.items() if array is not None}
-    content["format"] = np.array(_FORMAT)
-    content["version"] = np.array(_VERSION)
-    content["feature_dtype"] = np.array(feature_dtype or "")
-    handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.savez(file, **content)
-            file.flush()
-            os.fsync(file.fileno())
-        _take_permissions_of_new_file(temporary)
-        os.replace(temporary, target)  # noqa: PTH105 - atomic on every platform
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    _sync_directory(target.parent)
-
-
-def _take_permissions_of_new_file(path: str) -> None:
-    """Temporary files are private; what the user asked for has the usual permissions."""
-    umask = os.umask(0)
-    os.umask(umask)
-    Path(path).chmod(0o666 & ~umask)
-
-
-def _sync_directory(directory: Path) -> None:
-    if not hasattr(os, "O_DIRECTORY"):
-        return
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    _archive.write(path, _FORMAT, _VERSION, {**content, "feature_dtype": np.array(feature_dtype or "")})
 
 
 def load(path: str | os.PathLike[str]) -> tuple[dict[str, Any], str | None]:
     """Read and check a statistics file."""
-    with Path(path).open("rb") as file:
-        try:
-            with np.load(file, allow_pickle=False) as archive:
-                content = {name: archive[name] for name in archive.files}
-        except Exception as error:  # numpy and zipfile raise a dozen kinds on damaged files
-            raise ValueError(f"{os.fspath(path)}: not a readable statistics file, or damaged ({error})") from error
+    content = _archive.read(path, _FORMAT, _VERSION, "statistics file")
     try:
         return _checked(content)
     except ValueError as error:
@@ -71,11 +33,6 @@ def load(path: str | os.PathLike[str]) -> tuple[dict[str, Any], str | None]:
 
 
 def _checked(content: dict[str, Any]) -> tuple[dict[str, Any], str | None]:
-    if "format" not in content or str(content.pop("format")) != _FORMAT:
-        raise ValueError("not a statistics file of ncfast")
-    version = _version_of(content)
-    if version > _VERSION:
-        raise ValueError(f"written in format version {version}; this ncfast reads up to {_VERSION}: upgrade it")
     if not _REQUIRED <= content.keys() <= _REQUIRED | _OPTIONAL:
         raise ValueError(f"holds {sorted(content)}; wanted {sorted(_REQUIRED)} and perhaps {sorted(_OPTIONAL)}")
     feature_dtype = str(content.pop("feature_dtype")) or None
@@ -102,10 +59,3 @@ def _checked(content: dict[str, Any]) -> tuple[dict[str, Any], str | None]:
     if "chosen" in content and np.unique(content["chosen"]).size < k:
         raise ValueError("its chosen are not all different")
     return content, feature_dtype
-
-
-def _version_of(content: dict[str, Any]) -> int:
-    version = content.pop("version", None)
-    if version is None or version.shape != () or version.dtype.kind != "i":
-        raise ValueError("states no format version")
-    return int(version)

@@ -23,7 +23,8 @@ Progress = Callable[[int, int], None]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code: 0, 2 for a user's error, 130 when interrupted."""
-    options = _parser().parse_args(arguments)
+    arguments = sys.argv[1:] if arguments is None else arguments
+    options = _parser(arguments).parse_args(arguments)
     try:
         options.run(options)
     except (ValueError, TypeError, OSError, ImportError) as error:
@@ -35,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="ncfast", description="Measure neural collapse in classifiers.")
     parser.add_argument("--version", action="version", version=f"ncfast {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
@@ -77,6 +78,16 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--epochs", type=int, help="default: what reaches collapse")
     _add_common(demo)
     demo.set_defaults(run=_demo)
+
+    ufm = commands.add_parser(
+        "ufm",
+        help="the theory: unconstrained-features models",
+        description="Unconstrained-features models: their dynamics and minima against the closed forms.",
+    )
+    if "ufm" in arguments:  # it imports what others need not wait for
+        from .ufm.cli import add_commands
+
+        add_commands(ufm, _progress)
 
     info = commands.add_parser("info", help="print version, instruction sets, threads and build")
     info.set_defaults(run=_info)

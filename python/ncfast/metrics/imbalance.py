@@ -11,6 +11,7 @@ from .. import _core
 from .._choices import as_count
 from ._checks import as_frame, as_pair, unit_power, warn_degenerate
 from ._pairs import bands, frobenius
+from ._shrinkage import shrunken
 
 Float = NDArray[np.float64]
 Rows = Callable[[slice], Float]
@@ -166,17 +167,7 @@ def _gof(counts: Float, weight_decay: float, feature_decay: float, depth: int) -
     layers = as_count("depth", depth, 1) + 1
     log_decay = ((layers - 1) * np.log(weight_decay) + np.log(feature_decay)) / layers
     log_kappa = np.log(counts.sum()) + log_decay + (1.0 / layers - 1.0) * np.log(counts)
-    power = 1.0 - 2.0 / layers
-    peak = (layers - 2.0) / (layers - 1.0)
-    alive = log_kappa < np.log1p(-peak) + (power * np.log(peak) if peak > 0 else 0.0)
-    # log z + power log(1 - z) = log kappa for z = 1 - x: concave, so Newton's steps climb to the root.
-    goal = np.where(alive, log_kappa, -10.0)
-    rest = np.exp(goal)
-    for _ in range(60):
-        error = goal - np.log(rest) - power * np.log1p(-rest)
-        rest = rest + np.maximum(error, 0.0) / (1.0 / rest - power / (1.0 - rest))
-    rest = np.where(alive, rest, 1.0)
-    return 1.0 - rest, rest
+    return shrunken(log_kappa, layers)
 
 
 def _seli(counts: Float, *, weights: bool) -> Rows:

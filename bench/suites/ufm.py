@@ -1,0 +1,168 @@
+"""Descents of unconstrained-features models against a torch loop with the same metrics; time against n."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from ncfast import ufm
+
+from .. import timing
+from ..baselines import torch_ufm
+from ..results import Table, ratio, seconds
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from . import Options
+
+_EVERY = 100
+_STEP = 0.1
+_DECAY = 5e-3
+_OURS, _TORCH = "ncfast", "torch, in place"
+_COUNTS = (50, 500, 5_000, 50_000, 500_000, 5_000_000)
+_MOST_TORCH = 500_000 * 4  # samples that torch is asked to hold
+
+
+@dataclass(frozen=True)
+class _Case:
+    title: str
+    problem: Any
+    iterations: int
+    step: float
+    torch_iterations: int  # fewer where an iteration takes long; times are per iteration
+
+
+def run(options: Options) -> list[Table]:
+    """Time descents, the results checked equal first, then one descent against n."""
+    comparison = Table(
+        "Descent: time per iteration, metrics every 100 iterations",
+        ["model", "K", "d", "n", "dynamics", "ncfast", "torch", "torch / ncfast", "noise", "largest difference"],
+    )
+    for case in _cases(options.quick):
+        _compare(case, options.repeats, comparison)
+    comparison.notes += [
+        "torch: all samples, no autograd, every product and update in place (`bench/baselines/torch_ufm.py`)",
+        "largest difference: relative, of the loss in the first 10 iterations, checked below 1e-10 (metrics: 1e-8)",
+        "neither time includes the initial state; the time of ncfast includes its reduction to class means and scatter",
+    ]
+    return [comparison, _against_samples(options)]
+
+
+def _cases(quick: bool) -> list[_Case]:
+    def sizes(k: int, d: int, n: int, decay: float) -> dict[str, Any]:
+        return {"num_classes": k, "num_features": d, "samples_per_class": n, "feature_decay": decay}
+
+    small, large, relu = sizes(4, 20, 50, _DECAY), sizes(100, 512, 500, 1e-5), sizes(10, 256, 500, 1e-4)
+    few = 1 if quick else 3
+    return [
+        _Case("plain", ufm.MSE(**small, weight_decay=_DECAY), 20_000 * few, _STEP, 2_000 * few),
+        _Case("plain", ufm.MSE(**large, weight_decay=1e-4), 500 * few, _STEP, 10),
+        _Case(
+            "ReLU", ufm.ExtendedMSE(**relu, weight_decays=(1e-4, 1e-4), nonlinearity="relu"), 20 * few, 1e-3, 20 * few
+        ),
+    ]  # fmt: skip
+
+
+def _baseline(problem: Any, state: ufm.State) -> torch_ufm.Linear | torch_ufm.Relu:
+    weights = tuple(torch.from_numpy(w) for w in state.weights)
+    features = torch.from_numpy(np.ascontiguousarray(state.features.T))
+    by_weights, by_features, _ = problem.penalties
+    if problem.relu:
+        return torch_ufm.Relu((weights[0], weights[1]), features, problem.num_classes, (*by_weights, by_features))
+    return torch_ufm.Linear(weights[0], features, problem.num_classes, (*by_weights, by_features))
+
+
+def _compare(case: _Case, repeats: int, table: Table) -> None:
+    problem = case.problem
+    state = problem.initial_state(0)
+    difference = _require_equal(problem, state, case.step)
+    runs: dict[str, Callable[[], object]] = {
+        _OURS: lambda: ufm.descend(
+            problem, initial=state, step=case.step, iterations=case.iterations, record_every=_EVERY
+        ),
+        _TORCH: lambda: _baseline(problem, state).descend(case.step, case.torch_iterations, _EVERY),
+    }
+    times = timing.interleaved(runs, min(repeats, 5), warm_up=False)
+    ours, theirs = times[_OURS].median / case.iterations, times[_TORCH].median / case.torch_iterations
+    noise = max(t.spread for t in times.values())
+    dynamics = "full" if problem.relu else "reduced"
+    k, d, n = problem.num_classes, problem.num_features, problem.num_samples // problem.num_classes
+    table.rows.append(
+        [case.title, str(k), str(d), str(n), dynamics, _each(ours), _each(theirs), ratio(theirs / ours),
+         f"{noise:.0%}", f"{difference:.0e}"]
+    )  # fmt: skip
+    table.records.append({"model": case.title, "K": k, "d": d, "n": n, "dynamics": dynamics, "ncfast": ours,
+                          "torch": theirs, "noise": noise, "difference": difference})  # fmt: skip
+
+
+def _require_equal(problem: Any, state: ufm.State, step: float) -> float:
+    """Run both for a few iterations; the largest relative difference of the loss."""
+    theirs = _baseline(problem, state).descend(step, 10, 5)
+    ours = ufm.descend(problem, initial=state, step=step, iterations=10, record_every=5)
+    values = {"loss": ours.loss, **ours.metrics}
+    worst = 0.0
+    for name, array in values.items():
+        wanted = np.array([record[name] for record in theirs])
+        error = float(np.max(np.abs(array - wanted) / np.abs(wanted)))
+        if not error < 1e-8:
+            raise AssertionError(f"{name} differs by {error:.1e}: {array} and {wanted}")
+        worst = max(worst, error) if name == "loss" else worst
+    if not worst < 1e-10:
+        raise AssertionError(f"losses differ by {worst:.1e}")
+    return worst
+
+
+def _each(value: float) -> str:
+    return f"{value * 1e6:.3g} us" if value < 1e-3 else seconds(value)
+
+
+def _against_samples(options: Options) -> Table:
+    """Time per iteration of the plain model as n grows; torch as far as it is worth waiting."""
+    table = Table("Plain model, K = 4, d = 20: time per iteration against n", ["n", "N", "ncfast", "torch"])
+    iterations = 5_000 if options.quick else 20_000
+    for n in _COUNTS:
+        problem = ufm.MSE(
+            num_classes=4, num_features=20, samples_per_class=n, weight_decay=_DECAY, feature_decay=_DECAY * 50 / n
+        )
+        contenders: dict[str, Callable[[], object]] = {
+            _OURS: lambda problem=problem: ufm.descend(problem, iterations=iterations, record_every=_EVERY)
+        }
+        rounds = max(2, min(1000, 2_000_000 // problem.num_samples))
+        if problem.num_samples <= _MOST_TORCH:
+            baseline = _baseline(problem, problem.initial_state(0))
+            contenders[_TORCH] = lambda baseline=baseline, rounds=rounds: baseline.descend(_STEP, rounds, _EVERY)
+        times = timing.interleaved(contenders, min(options.repeats, 3))
+        ours = times[_OURS].median / iterations
+        theirs = times[_TORCH].median / rounds if _TORCH in times else None
+        table.rows.append([f"{n:,}", f"{4 * n:,}", _each(ours), _each(theirs) if theirs else "-"])
+        table.records.append({"n": n, "ncfast": ours, "torch": theirs})
+    table.notes.append("ncfast: the whole call, the draw of its initial state among it, over its iterations")
+    _plot(table.records, options.output)
+    return table
+
+
+def _plot(records: list[dict[str, Any]], folder: Path) -> None:
+    import matplotlib as mpl
+
+    mpl.use("agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
+    for name, key, colour in ((_OURS, "ncfast", "#d1495b"), (_TORCH, "torch", "#2e4057")):
+        points = [(r["n"], r[key] * 1e6) for r in records if r[key]]
+        axes.loglog(*zip(*points, strict=True), marker="o", color=colour, label=name)
+    axes.set_xlabel("samples per class, n")
+    axes.set_ylabel("microseconds per iteration")
+    axes.set_title("Gradient descent of the plain model, K = 4, d = 20", loc="left", fontsize=11, weight="bold")
+    axes.grid(color="#e6e6e6")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)
+    folder.mkdir(parents=True, exist_ok=True)
+    figure.savefig(folder / "ufm.png", dpi=160)
+    figure.savefig(folder / "ufm.svg")
+    plt.close(figure)
