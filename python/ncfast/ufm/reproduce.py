@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from .._choices import as_count
 from .._runtime import get_num_threads, set_num_threads
-from ..measure import Progress
+from .._measurement import Progress
 from . import _chain, _reproduction_figures, _reproduction_table
 from ._checks import as_one_of
 from ._drawing import require_matplotlib

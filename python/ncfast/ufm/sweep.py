@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._choices import as_count
-from ..measure import Progress
+from .._measurement import Progress
 from ._cell import RESULTS, Cell, solve
 from ._checks import as_one_of
 from ._sweep_table import Table
