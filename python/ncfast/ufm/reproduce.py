@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._choices import as_count
-from .._runtime import get_num_threads, set_num_threads
 from .._measurement import Progress
+from .._runtime import get_num_threads, set_num_threads
 from . import _chain, _reproduction_figures, _reproduction_table
 from ._checks import as_one_of
 from ._drawing import require_matplotlib
