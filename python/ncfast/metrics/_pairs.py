@@ -30,12 +30,6 @@ def upper_bands(vectors: Float) -> Iterator[tuple[int, Float]]:
         first += height
 
 
-def pairs_above(band: Float) -> Float:
-    """Return the entries k < l of an upper band, as a vector."""
-    rows = band.shape[0]
-    return np.concatenate([band[:, :rows][np.triu_indices(rows, 1)], band[:, rows:].ravel()])
-
-
 def frobenius(matrix: Float) -> float:
     """Frobenius norm."""
     return float(np.sqrt(np.einsum("ij,ij->", matrix, matrix)))

@@ -7,10 +7,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import _core
 from .._choices import as_count
-from ._checks import as_frame, unit_power, warn_degenerate
+from ._checks import as_frame, unit_power
 from ._pairs import frobenius
 from ._points import unit_rows
 from .geometry import sweep_of
+from .spectrum import tightness_of
 
 Float = NDArray[np.float64]
 
@@ -121,11 +122,5 @@ def tightness(vectors: ArrayLike, dimension: int | None = None) -> float:
     r = min(k - 1, d) if dimension is None else as_count("dimension", dimension, 1)
     if r > min(k, d):
         raise ValueError(f"dimension is {r}; wanted at most {min(k, d)}, which {k} vectors of length {d} can span")
-    singular = np.linalg.svd(frame * unit_power(float(np.abs(frame).max())), compute_uv=False)
-    if singular[0] == 0:
-        warn_degenerate("all vectors of the frame are zero: its distance to any frame is undefined")
-        return np.nan
-    shares = (singular / singular[0]) ** 2
-    shares /= np.sqrt(np.sum(shares**2))
-    shares[:r] -= 1.0 / np.sqrt(r)
-    return float(np.sqrt(np.sum(shares**2)))
+    scale = unit_power(float(np.abs(frame).max()))
+    return tightness_of(np.linalg.svd(frame * scale, compute_uv=False), r)

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from .. import _core
 from ..statistics import ClassStatistics
 from ._checks import as_frame, unit_power
-from ._points import distance_bands, unit_rows
+from ._points import distance_bands, unit_rows, upper_mask
 from .variability import centred_means, require_two_classes
 
 Float = NDArray[np.float64]
@@ -74,7 +74,7 @@ def cdnv_matrix(stats: ClassStatistics) -> Float:
         height = squared.shape[0]
         ratios = (variances[first : first + height, None] + variances[None, first:]) * (0.5 * scale * scale)
         ratios = np.divide(ratios, squared, out=np.full(squared.shape, np.inf), where=squared > 0)
-        rows, cols = np.nonzero(np.arange(height)[:, None] < np.arange(squared.shape[1]))
+        rows, cols = np.nonzero(upper_mask(*squared.shape))
         one, other = present[first + rows], present[first + cols]
         matrix[one, other] = matrix[other, one] = ratios[rows, cols]
     return matrix
