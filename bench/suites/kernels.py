@@ -15,7 +15,7 @@ import ncfast
 from ncfast import _core
 from ncfast._classifier import Classifier, as_classifier
 from ncfast._conventions import as_conventions
-from ncfast._summary import Subject
+from ncfast._subject import Subject
 from ncfast.metrics.variability import no_directions
 from ncfast.passes import Decisions, Projection
 

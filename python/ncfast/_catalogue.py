@@ -10,7 +10,7 @@ from . import metrics
 from ._choices import nearest_names
 
 if TYPE_CHECKING:
-    from ._summary import Subject
+    from ._subject import Subject
 
 Values = Sequence[float]
 

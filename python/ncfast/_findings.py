@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from ._catalogue import RECIPES
 from ._floors import at_floor, noise_floors
 from ._jackknife import standard_errors
 from ._plan import Plan, in_order
-from ._summary import Float, Subject, statistic_metrics
+from ._subject import Float, Subject
 from ._uncollapsed import uncollapsed_classes
 from .report import Report
 
@@ -46,3 +47,15 @@ def findings(
         errors=standard_errors(subject, values) if errors else {},
         uncollapsed=uncollapsed_classes(subject, values, misses),
     )
+
+
+def statistic_metrics(subject: Subject, keys: frozenset[str], named: frozenset[str]) -> dict[str, float]:
+    """Return those of `keys` that statistics have; of those that do not apply, only what is `named`."""
+    values: dict[str, float] = {}
+    for recipe in RECIPES:
+        wanted = keys.intersection(recipe.keys)
+        if recipe.compute is None or not wanted or not (wanted & named or recipe.applies(subject)):
+            continue
+        found = dict(zip(recipe.keys, recipe.compute(subject), strict=True))
+        values |= {key: value for key, value in found.items() if key in wanted}
+    return values

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ._summary import Subject
+from ._subject import Subject
 from .metrics._within import sample_shares
 from .statistics import ClassStatistics
 

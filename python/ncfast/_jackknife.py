@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _core
-from ._summary import Subject
+from ._subject import Subject
 from .metrics._checks import unit_power
 from .metrics._within import pooled_by
 

@@ -14,7 +14,7 @@ from ._conventions import Conventions, as_conventions
 from ._findings import findings
 from ._labelled import Labelled, as_samples, with_head
 from ._plan import Plan, plan_features
-from ._summary import Subject
+from ._subject import Subject
 from .metrics._samples import read_samples, sample_mean
 from .metrics.class_rank import mean_and_max, ranks_of
 from .metrics.heads import MarginSums

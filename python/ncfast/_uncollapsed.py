@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from ._summary import Subject
+from ._subject import Subject
 
 Float = NDArray[np.float64]
 

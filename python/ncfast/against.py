@@ -14,7 +14,7 @@ from ._conventions import as_conventions
 from ._labelled import Labelled, as_samples
 from ._labels import SKIPPED, positions_of
 from ._measurement import Progress, Run, require_progress, side_by_side
-from ._summary import Subject
+from ._subject import Subject
 from .metrics._checks import warn_degenerate
 from .metrics._within import sample_shares
 from .metrics.variability import BetweenClass, between_class, centred_means, nc1_of_spread, require_two_classes

@@ -11,7 +11,7 @@ from ._conventions import as_conventions
 from ._findings import findings
 from ._measurement import Extras, Measurement, Options, Progress, require_progress, side_by_side
 from ._plan import plan_statistics
-from ._summary import Subject
+from ._subject import Subject
 from .metrics.variability import require_two_classes
 from .report import Report
 from .statistics import ClassStatistics

@@ -17,7 +17,7 @@ from ._companion import Companion, companion_of
 from ._features import Block
 from ._in_span import Projected, Reach, in_span
 from ._labels import SKIPPED
-from ._summary import Subject
+from ._subject import Subject
 from .decisions import AffineRule, Certificate, certify, certify_nearest, linear_rule, nearest_mean_rule
 from .metrics._checks import unit_power
 from .metrics._within import sample_shares

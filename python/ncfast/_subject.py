@@ -1,4 +1,4 @@
-"""The metrics that class statistics and a classifier give, by name."""
+"""What is measured, and what several of its metrics share."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import metrics
-from ._catalogue import RECIPES
 from ._classifier import Classifier
 from ._conventions import Conventions
 from .metrics._checks import unit_power, warn_degenerate
@@ -326,18 +325,6 @@ class Subject:
         decay = self.decays.get("weight_decay", 0.0)
         split = metrics.mse_split_statistics(self.stats, self.head.weights, self.head.bias, weight_decay=decay)
         return split.nc1, split.nc23, split.off_path
-
-
-def statistic_metrics(subject: Subject, keys: frozenset[str], named: frozenset[str]) -> dict[str, float]:
-    """Return those of `keys` that statistics have; of those that do not apply, only what is `named`."""
-    values: dict[str, float] = {}
-    for recipe in RECIPES:
-        wanted = keys.intersection(recipe.keys)
-        if recipe.compute is None or not wanted or not (wanted & named or recipe.applies(subject)):
-            continue
-        found = dict(zip(recipe.keys, recipe.compute(subject), strict=True))
-        values |= {key: value for key, value in found.items() if key in wanted}
-    return values
 
 
 def _frame_metrics(name: str, pairs: PairSweep, spectrum: Spectrum) -> dict[str, float]:
