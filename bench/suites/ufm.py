@@ -61,7 +61,7 @@ def _cases(quick: bool) -> list[_Case]:
     few = 1 if quick else 3
     return [
         _Case("plain", ufm.MSE(**small, weight_decay=_DECAY), 20_000 * few, _STEP, 2_000 * few),
-        _Case("plain", ufm.MSE(**large, weight_decay=1e-4), 500 * few, _STEP, 10),
+        _Case("plain", ufm.MSE(**large, weight_decay=1e-4), 300 * few, _STEP, 4),
         _Case(
             "ReLU", ufm.ExtendedMSE(**relu, weight_decays=(1e-4, 1e-4), nonlinearity="relu"), 20 * few, 1e-3, 20 * few
         ),
