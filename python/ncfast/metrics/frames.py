@@ -123,4 +123,4 @@ def tightness(vectors: ArrayLike, dimension: int | None = None) -> float:
     if r > min(k, d):
         raise ValueError(f"dimension is {r}; wanted at most {min(k, d)}, which {k} vectors of length {d} can span")
     scale = unit_power(float(np.abs(frame).max()))
-    return tightness_of(np.linalg.svd(frame * scale, compute_uv=False), r)
+    return tightness_of(np.asarray(np.linalg.svd(frame * scale, compute_uv=False), np.float64), r)
