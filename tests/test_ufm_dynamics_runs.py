@@ -127,7 +127,7 @@ def test_five_million_samples_a_class_start_at_once() -> None:
 
 def test_drawn_scatter_has_the_distribution_of_that_of_samples() -> None:
     """The mean and the spread of its entries, over seeds, against those of Wishart matrices."""
-    size, samples = 6, (1 << 22) // 6 // 3 + 10
+    size, samples = 6, (1 << 20) // 6 // 3 + 10
     problem = ufm.MSE(
         num_classes=3, num_features=size, samples_per_class=samples, weight_decay=1e-3, feature_decay=1e-3
     )

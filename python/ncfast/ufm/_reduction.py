@@ -19,7 +19,7 @@ from ._regularised import Squared
 
 Float = NDArray[np.float64]
 _BLOCK = 1 << 14  # rows factored at a time
-_LARGE = 1 << 22  # numbers in the features beyond which only their distribution is drawn
+_LARGE = 1 << 20  # numbers in the features beyond which only their distribution is drawn
 
 
 @dataclass(frozen=True, eq=False)

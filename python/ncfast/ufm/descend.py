@@ -72,7 +72,7 @@ def descend(
     seed : int, default 0
         Of the initial state and the batches.
     initial : State or ReducedState, optional
-        By default `Problem.initial_state` of the seed. With ``dynamics="reduced"`` and more than 4 million numbers in
+        By default `Problem.initial_state` of the seed. With ``dynamics="reduced"`` and more than a million numbers in
         the features, a reduced state of the same distribution is drawn instead, at once for any n.
     momentum : float, default 0
         In [0, 1): ``v <- momentum v + gradient``, then a step along -v (heavy ball).
