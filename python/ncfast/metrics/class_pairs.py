@@ -73,7 +73,7 @@ def worst_pairs(stats: ClassStatistics, count: int) -> tuple[Int, Float]:
     largest = class_sweep(stats).largest_ratios
     last = max(largest.size - 2 * wanted, 0)
     candidates = np.flatnonzero(largest >= np.partition(largest, last)[last])
-    for first, band in _pair_bands(stats, candidates):
+    for first, band in cdnv_bands(stats, candidates):
         height, width = band.shape
         flat = np.where(upper_mask(height, width), band, -1.0).reshape(-1)
         best = _largest(flat, wanted)
@@ -101,7 +101,7 @@ def _largest(values: Float, count: int) -> Int:
     return order
 
 
-def _pair_bands(stats: ClassStatistics, chosen: Int) -> Iterator[tuple[int, Float]]:
+def cdnv_bands(stats: ClassStatistics, chosen: Int) -> Iterator[tuple[int, Float]]:
     """Yield ``(first, CDNV of pairs)`` over upper bands of chosen classes with samples; 0 where k >= l."""
     variances = stats.squared_deviations[stats.present] / stats.counts[stats.present]
     centred = centred_means(stats)

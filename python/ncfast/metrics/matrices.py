@@ -9,9 +9,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import _core
 from ..statistics import ClassStatistics
-from ._checks import as_frame, unit_power
-from ._points import distance_bands, unit_rows, upper_mask
-from .variability import centred_means, require_two_classes
+from ._checks import as_frame
+from ._points import unit_rows, upper_mask
+from .class_pairs import cdnv_bands
+from .variability import require_two_classes
 
 Float = NDArray[np.float64]
 
@@ -66,17 +67,11 @@ def cdnv_matrix(stats: ClassStatistics) -> Float:
     require_two_classes(stats)
     _require_memory(stats.num_classes)
     present = np.flatnonzero(stats.present)
-    variances = stats.squared_deviations[present] / stats.counts[present]
-    centred = centred_means(stats)
-    scale = unit_power(float(np.abs(centred).max()))
     matrix = np.full((stats.num_classes,) * 2, np.nan)
-    for first, squared in distance_bands(centred * scale):
-        height = squared.shape[0]
-        ratios = (variances[first : first + height, None] + variances[None, first:]) * (0.5 * scale * scale)
-        ratios = np.divide(ratios, squared, out=np.full(squared.shape, np.inf), where=squared > 0)
-        rows, cols = np.nonzero(upper_mask(*squared.shape))
+    for first, values in cdnv_bands(stats, np.arange(present.size)):
+        rows, cols = np.nonzero(upper_mask(*values.shape))
         one, other = present[first + rows], present[first + cols]
-        matrix[one, other] = matrix[other, one] = ratios[rows, cols]
+        matrix[one, other] = matrix[other, one] = values[rows, cols]
     return matrix
 
 
