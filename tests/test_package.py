@@ -19,6 +19,27 @@ def test_importing_needs_numpy_alone() -> None:
     assert json.loads(done.stdout) == []
 
 
+def test_importing_waits_for_nothing() -> None:
+    code = "import sys, ncfast, ncfast.cli; print(*(m for m in sys.modules if m.startswith(('ncfast', 'numpy'))))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert set(done.stdout.split()) == {"ncfast", "ncfast._version", "ncfast.cli"}
+
+
+def test_every_module_can_be_imported_first() -> None:
+    package = ROOT / "python" / "ncfast"
+    names = [".".join(path.relative_to(package.parent).with_suffix("").parts) for path in package.rglob("*.py")]
+    code = (
+        "import os, sys, numpy\n"
+        "for name in sys.argv[1:]:\n"
+        "    if os.fork() == 0:\n"
+        "        __import__(name)\n"
+        "        os._exit(0)\n"
+        "    assert os.wait()[1] == 0, name\n"
+    )
+    names = [name.removesuffix(".__init__") for name in names if not name.endswith("__main__")]
+    subprocess.run([sys.executable, "-c", code, *names], check=True)
+
+
 def test_measuring_numpy_arrays_imports_nothing_optional() -> None:
     code = (
         "import sys, json, numpy, ncfast; ncfast.measure(numpy.eye(6)[:, :4] + 0.0, [0, 1, 2, 0, 1, 2]);"
@@ -43,6 +64,7 @@ def test_public_names() -> None:
         "measure_statistics",
         "metrics",
         "set_num_threads",
+        "ufm",
     ]
     for name in ncfast.__all__:
         assert getattr(ncfast, name) is not None

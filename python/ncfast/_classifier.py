@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ._frame import as_frame
 from ._labels import as_num_classes
-from .metrics._checks import as_frame
 
 Float = NDArray[np.float64]
 

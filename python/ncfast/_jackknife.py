@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _core
+from ._frame import unit_power
 from ._subject import Subject
-from .metrics._checks import unit_power
 from .metrics._within import pooled_by
 
 Float = NDArray[np.float64]

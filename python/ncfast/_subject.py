@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from . import metrics
 from ._classifier import Classifier
 from ._conventions import Conventions
-from .metrics._checks import unit_power, warn_degenerate
+from ._frame import unit_power, warn_degenerate
 from .metrics._svd import thin_svd
 from .metrics._sweep import PairSweep, Rivals, ScaledFrame, scaled_frame, sweep
 from .metrics._within import sample_shares

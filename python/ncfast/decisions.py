@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from . import _core
 from ._features import Block
-from .metrics._checks import unit_power
+from ._frame import unit_power
 from .metrics._sweep import PairSweep, ScaledFrame
 from .statistics import ClassStatistics
 

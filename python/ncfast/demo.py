@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from ._demo_figure import draw
 from ._demo_result import DemoResult
+from ._measure import measure
 from ._measurement import Progress
-from .measure import measure
 
 HIDDEN_LAYERS = (128,) * 6
 WEIGHT_DECAY = 4e-5

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from . import _core
 from ._companion import Companion, companion_of
 from ._features import Block
+from ._frame import unit_power
 from ._in_span import Projected, Reach, in_span
 from ._labels import SKIPPED
 from ._subject import Subject
 from .decisions import AffineRule, Certificate, certify, certify_nearest, linear_rule, nearest_mean_rule
-from .metrics._checks import unit_power
 from .metrics._within import sample_shares
 from .metrics.variability import BetweenClass, nc1_of_spread
 from .statistics import ClassStatistics

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from ._checks import unit_power, warn_degenerate
+from .._frame import unit_power, warn_degenerate
 from ._pairs import upper_bands
 
 Float = NDArray[np.float64]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _core
-from ._checks import unit_power, warn_degenerate
+from .._frame import unit_power, warn_degenerate
 from ._targets import etf_target, of_target
 
 Float = NDArray[np.float64]

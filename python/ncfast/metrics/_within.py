@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from .._frame import unit_power
 from ..statistics import ClassStatistics
-from ._checks import unit_power
 
 Float = NDArray[np.float64]
 

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._choices import as_count
+from .._frame import unit_power, warn_degenerate
 from ..statistics import ClassStatistics
-from ._checks import unit_power, warn_degenerate
 from ._points import distance_bands, upper_mask
 from .variability import centred_means, class_sweep, require_two_classes
 

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._features import Features
+from .._frame import unit_power, warn_degenerate
 from .._labels import as_labels, as_num_classes, class_indices
 from ..statistics import ClassStatistics
-from ._checks import unit_power, warn_degenerate
 from ._samples import finite_rows, read_samples
 
 Float = NDArray[np.float64]

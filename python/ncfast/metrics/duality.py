@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _core
-from ._checks import as_pair, unit_power, warn_degenerate
+from .._frame import as_pair, unit_power, warn_degenerate
 from ._pairs import bands, frobenius
 from ._targets import TargetDistance, etf_target, of_target
 

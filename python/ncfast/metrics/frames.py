@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import _core
 from .._choices import as_count
-from ._checks import as_frame, unit_power
+from .._frame import as_frame, unit_power
 from ._pairs import frobenius
 from ._points import unit_rows
 from .geometry import sweep_of

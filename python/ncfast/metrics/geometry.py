@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ._checks import as_frame, unit_power, warn_degenerate
+from .._frame import as_frame, unit_power, warn_degenerate
 from ._sweep import PairSweep, scaled_frame, sweep
 
 Float = NDArray[np.float64]

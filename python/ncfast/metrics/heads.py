@@ -10,9 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 from .. import _core
 from .._classifier import as_classifier
 from .._features import Block
+from .._frame import as_frame, unit_power, warn_degenerate
 from .._labels import as_labels, class_indices
 from ..accumulate import Accumulator
-from ._checks import as_frame, unit_power, warn_degenerate
 from ._points import unit_rows
 from ._samples import as_vector, read_samples, sample_blocks
 from .variability import global_mean as mean_of_means

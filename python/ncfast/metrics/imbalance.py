@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import _core
 from .._choices import as_count
-from ._checks import as_frame, as_pair, unit_power, warn_degenerate
+from .._frame import as_frame, as_pair, unit_power, warn_degenerate
 from ._pairs import bands, frobenius
 from ._shrinkage import shrunken
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _core
-from ._checks import as_frame
+from .._frame import as_frame
 from ._points import unit_rows
 from ._sweep import scaled_frame, sweep
 

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _core
+from .._frame import as_frame
 from ..statistics import ClassStatistics
-from ._checks import as_frame
 from ._points import unit_rows, upper_mask
 from .class_pairs import cdnv_bands
 from .variability import require_two_classes

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _core
-from ._checks import as_frame, unit_power, warn_degenerate
+from .._frame import as_frame, unit_power, warn_degenerate
 from ._pairs import frobenius
 
 Float = NDArray[np.float64]

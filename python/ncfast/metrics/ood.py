@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from .. import _core
 from .._choices import as_count
 from .._classifier import as_classifier
-from ._checks import as_frame, unit_power, warn_degenerate
+from .._frame import as_frame, unit_power, warn_degenerate
 from ._points import unit_rows
 from ._samples import as_vector, principal_axes, read_samples, sample_blocks, sample_mean, sample_scatter
 

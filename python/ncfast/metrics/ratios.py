@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from .. import _core
 from .._choices import as_choice
+from .._frame import warn_degenerate
 from ..statistics import ClassStatistics
-from ._checks import warn_degenerate
 from ._within import pooled_by, within_factor
 from .variability import BetweenClass, between_class, require_two_classes
 

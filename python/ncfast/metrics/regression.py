@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from .. import _core
 from .._choices import as_count
 from .._features import Features
-from ._checks import unit_power, warn_degenerate
+from .._frame import unit_power, warn_degenerate
 from ._samples import as_matrix, principal_axes, read_samples, sample_blocks, sample_mean, sample_scatter
 
 Float = NDArray[np.float64]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ._checks import as_frame, unit_power, warn_degenerate
+from .._frame import as_frame, unit_power, warn_degenerate
 from ._svd import singular_values
 
 

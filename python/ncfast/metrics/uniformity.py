@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ._checks import as_frame
+from .._frame import as_frame
 from ._sweep import scaled_frame, sweep
 
 _KERNELS = ("log", "distance", "riesz", "rbf")

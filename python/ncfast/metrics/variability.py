@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from .. import _core
 from .._choices import as_choice
+from .._frame import unit_power, warn_degenerate
 from ..statistics import ClassStatistics
-from ._checks import unit_power, warn_degenerate
 from ._svd import thin_svd
 from ._sweep import PairSweep, scaled_frame, sweep
 from ._within import pooled_by, sample_shares

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from .._choices import as_count
+from .._measure import measure
 from .._measurement import Progress
-from ..measure import measure
 from ..report import Report
 from ._images import Images, load_images
 

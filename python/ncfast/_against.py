@@ -11,11 +11,11 @@ from . import metrics
 from ._choices import as_choice
 from ._classifier import Classifier, as_classifier, class_count
 from ._conventions import as_conventions
+from ._frame import warn_degenerate
 from ._labelled import Labelled, as_samples
 from ._labels import SKIPPED, positions_of
 from ._measurement import Progress, Run, require_progress, side_by_side
 from ._subject import Subject
-from .metrics._checks import warn_degenerate
 from .metrics._within import sample_shares
 from .metrics.variability import BetweenClass, between_class, centred_means, nc1_of_spread, require_two_classes
 from .passes import Decisions, Projection

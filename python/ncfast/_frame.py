@@ -1,4 +1,4 @@
-"""Checks and warnings shared by the metrics."""
+"""Checks of frames, and what the metrics share: warnings, exact scaling."""
 
 from __future__ import annotations
 
