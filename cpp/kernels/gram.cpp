@@ -15,8 +15,10 @@ void mirror_tile(RowMap<double>& g, Index i, Index j, Index rows, Index cols) {
 }  // namespace
 
 void gram(const GramJob& job) {
-    const Rows<double>& a = job.left;
-    const Rows<double>& b = job.right;
+    const Matrix<double>& a = job.left;
+    const Matrix<double>& b = job.right;
+    const Operand<double> left{a.data, a.row_step, a.col_step};
+    const Operand<double> right{b.data, b.row_step, b.col_step};
     RowMap<double> g(job.product, a.rows, b.rows, Eigen::OuterStride<>(b.rows));
     const Index row_tiles = blocks_of(a.rows, kTile);
     const Index col_tiles = blocks_of(b.rows, kTile);
@@ -30,8 +32,8 @@ void gram(const GramJob& job) {
             if (job.symmetric && j > i) continue;
             const Index rows = smaller(kTile, a.rows - i);
             const Index cols = smaller(kTile, b.rows - j);
-            packed.fill(rows_of(b.data + j * b.stride, b.stride), cols);
-            multiply(rows_of(a.data + i * a.stride, a.stride), rows, packed, 0, cols, &g(i, j), b.rows);
+            packed.fill(right.from(j), cols);
+            multiply(left.from(i), rows, packed, 0, cols, &g(i, j), b.rows);
             if (job.symmetric) mirror_tile(g, i, j, rows, cols);
         }
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,16 @@ class ScaledFrame:
     def squares(self) -> Float:
         """Squared lengths, shape (K,)."""
         return self.lengths**2
+
+    @cached_property
+    def norm(self) -> float:
+        """Frobenius norm of the rows."""
+        return float(np.linalg.norm(self.lengths))
+
+    @cached_property
+    def by_features(self) -> Float:
+        """Gram matrix of the columns, shape (d, d)."""
+        return _core.gram(self.rows.T)
 
     def has_directions(self) -> bool:
         """Whether all rows have one; warns if not."""
