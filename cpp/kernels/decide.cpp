@@ -7,7 +7,7 @@
 namespace ncfast::NCFAST_ISA {
 namespace {
 
-constexpr Index kBlockRows = 128;
+constexpr Index kBlockRows = 144;
 constexpr Index kTileClasses = 512;
 constexpr Index kMaxCandidates = 32;
 constexpr Index kChunk = 16;

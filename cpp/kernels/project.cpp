@@ -6,11 +6,11 @@
 namespace ncfast::NCFAST_ISA {
 namespace {
 
-constexpr Index kMaxBlockRows = 256;
+constexpr Index kMaxBlockRows = 240;
 constexpr Index kCentredBytes = 512 << 10;  // centred rows of one block should stay in the second-level cache
 
 Index block_rows_for(Index d, Index scalar_size) {
-    return larger<Index>(32, smaller<Index>(kMaxBlockRows, kCentredBytes / (d * scalar_size) / 16 * 16));
+    return larger<Index>(48, smaller<Index>(kMaxBlockRows, kCentredBytes / (d * scalar_size) / 48 * 48));
 }
 
 // Writes z = scale * (h - pivot) and returns ||z||^2.
