@@ -15,6 +15,7 @@ from ._targets import TargetDistance, etf_target, of_target
 Float = NDArray[np.float64]
 _MANY_MORE = 1.1
 _LEAST_SQUARES = 1e-10
+_BAND_VALUES = 1 << 16  # entries held at a time
 
 
 def self_duality(weights: ArrayLike, centred_means: ArrayLike) -> float:
@@ -105,9 +106,10 @@ def difference(w: ScaledFrame, m: ScaledFrame) -> float:
     """`self_duality` of scaled frames."""
     if _either_is_zero(w, m, "centred_means"):
         return np.nan
-    rest = w.rows / w.norm
-    rest -= m.rows / m.norm
-    return frobenius(rest)
+    k, d = w.rows.shape
+    step = max(1, _BAND_VALUES // d)
+    parts = (w.rows[i : i + step] / w.norm - m.rows[i : i + step] / m.norm for i in range(0, k, step))
+    return float(np.linalg.norm([frobenius(part) for part in parts]))
 
 
 def cosines_of_pairs(w: ScaledFrame, m: ScaledFrame) -> tuple[float, float]:
@@ -142,8 +144,7 @@ class _Alignment:
         k, d = m.rows.shape
         c = np.zeros(d) if centre is None else centre
         self.centre, self.target_of = centre, target_of
-        self.sum: Float = m.rows.sum(axis=0)
-        norm = float(np.sqrt(max(m.norm**2 + 2.0 * float(c @ self.sum) + k * float(c @ c), 0.0)))
+        norm = float(np.sqrt(max(m.norm**2 + 2.0 * float(c @ m.sums) + k * float(c @ c), 0.0)))
         self.factor = 1.0 / (w.norm * norm) if w.norm * norm > 0 else np.inf
         self.shifts: Float = w.rows @ c
         trace = (float(np.einsum("kd,kd->", w.rows, m.rows)) + float(self.shifts.sum())) * self.factor
@@ -179,13 +180,12 @@ class _Alignment:
         k = self.shifts.size
         gram = m.by_features
         if self.centre is not None:
-            half = np.outer(self.sum + 0.5 * k * self.centre, self.centre)
+            half = np.outer(m.sums + 0.5 * k * self.centre, self.centre)
             gram = gram + half + half.T
         squares = float(np.sum(w.by_features * gram)) * self.factor**2
         if squares < _LEAST_SQUARES:
             return
-        sums = w.rows.sum(axis=0)
-        total = (float(sums @ self.sum) + k * float(self.shifts.sum())) * self.factor
+        total = (float(w.sums @ m.sums) + k * float(self.shifts.sum())) * self.factor
         target = self.target_of(k, 1.0)
         product = target.diagonal * self.exact_trace + target.off_diagonal * (total - self.exact_trace)
         self.value = float(np.sqrt(max(2.0 - 2.0 * product / np.sqrt(squares), 0.0)))
