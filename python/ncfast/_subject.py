@@ -297,6 +297,8 @@ class Subject:
     def alignments(self) -> tuple[float, float]:
         """NC3 by alignment, to the ETF and to the orthogonal frame."""
         m = self.scaled_means
+        if m.norm == 0:  # what is left of the means is their centre
+            return metrics.alignment_etf(self.weights, self.centred), metrics.alignment_of(self.weights, self.means)
         return alignments(self.scaled_weights, m, self.centre * m.scale)
 
     def unc3(self) -> tuple[float, float]:
