@@ -164,6 +164,7 @@ def test_progress_goes_to_a_terminal_on_stderr_only(files: dict[str, str]) -> No
         assert (b"rows" in drawn) == (not quiet)
 
 
+@pytest.mark.usefixtures("heeds_interrupts")
 def test_interrupt_exits_130_without_traceback(tmp_path: Path) -> None:
     features, labels = tmp_path / "features.npy", tmp_path / "labels.npy"
     shape = (2_000_000, 500)  # sparse on disk
@@ -174,7 +175,10 @@ def test_interrupt_exits_130_without_traceback(tmp_path: Path) -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         time.sleep(2)
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
+        try:
+            out, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert process.returncode == 130
     assert out == ""
     assert "Traceback" not in err
