@@ -147,6 +147,7 @@ void scatter(const ScatterJob<T>& job) {
         const Index blocks = blocks_of(rows, cuts.block_rows);
         P top = 0;
         double scale = 1;
+        const auto factor = [&] { return job.factor / scale / scale; };
 #pragma omp parallel num_threads(job.threads) if (job.threads > 1)
         {
             Packed<P> packed(cuts.block_rows, cuts.panel);
@@ -166,15 +167,18 @@ void scatter(const ScatterJob<T>& job) {
             for (Index b = 0; b < blocks; ++b) {
                 for (Index t = 0; t < cuts.tiles; ++t) {
                     const Index first = b * cuts.block_rows;
-                    multiply_tile(z, first, smaller(cuts.block_rows, rows - first), tile_at(t, cuts.panel, d),
-                                  products.data() + (b * cuts.tiles + t) * tile_size, packed);
+                    const Tile tile = tile_at(t, cuts.panel, d);
+                    P* product = products.data() + (b * cuts.tiles + t) * tile_size;
+                    multiply_tile(z, first, smaller(cuts.block_rows, rows - first), tile, product, packed);
+                    // No other block to wait for: the product is still in cache.
+                    if (blocks == 1) add_tile(product, cuts.panel, tile, d, factor(), job.scatter);
                 }
             }
 #pragma omp for schedule(dynamic)
-            for (Index t = 0; t < cuts.tiles; ++t) {
+            for (Index t = 0; t < (blocks == 1 ? 0 : cuts.tiles); ++t) {
                 for (Index b = 0; b < blocks; ++b) {
                     add_tile(products.data() + (b * cuts.tiles + t) * tile_size, cuts.panel,
-                             tile_at(t, cuts.panel, d), d, job.factor / scale / scale, job.scatter);
+                             tile_at(t, cuts.panel, d), d, factor(), job.scatter);
                 }
             }
         }
