@@ -14,6 +14,7 @@ from ._classifier import Classifier, as_classifier, class_count
 from ._features import Features, as_features
 from ._labels import as_class_list, as_labels, class_indices, positions_of
 from ._screen import screen
+from ._source import FeatureFile
 from ._weights import as_sample_weights, leave_out
 from .accumulate import Accumulator
 from .statistics import ClassStatistics
@@ -79,9 +80,13 @@ def as_samples(
     features: object, labels: object, sample_weights: object, nonfinite: str, num_features: int | None = None
 ) -> Labelled:
     """Check features, labels and weights; how many classes there are is not known yet."""
+    if labels is None and isinstance(features, FeatureFile):
+        labels = features.labels
+    if labels is None:
+        raise TypeError("labels is missing; wanted one integer per row of features, or features opened with theirs")
     source = as_features(features, num_features)
     if source.rows == 0:
-        raise ValueError(f"features has shape {source.array.shape}; wanted at least one sample")
+        raise ValueError(f"features has shape {source.shape}; wanted at least one sample")
     rows = source.rows
     weights = as_sample_weights(sample_weights, rows)
     return Labelled(source, as_labels(labels, rows), 0, as_choice("nonfinite", nonfinite), None, weights)

@@ -19,7 +19,7 @@ from .statistics import ClassStatistics
 
 def measure(
     features: object,
-    labels: object,
+    labels: object = None,
     weights: ArrayLike | None = None,
     bias: ArrayLike | None = None,
     *,
@@ -46,10 +46,12 @@ def measure(
 
     Parameters
     ----------
-    features : array_like, shape (N, d)
-        float16, bfloat16, float32 or float64; numpy, memmap, torch on the CPU, DLPack. Rows are samples.
+    features : array_like, shape (N, d), or FeatureFile
+        float16, bfloat16, float32 or float64; numpy, memmap, torch on the CPU, DLPack, or what `open_features`
+        returns. Rows are samples.
     labels : array_like of int, shape (N,)
-        Classes in [0, K). Classes without samples are left out of every metric and listed in the report.
+        Classes in [0, K); by default those that features were opened with. Classes without samples are left out of
+        every metric and listed in the report.
     weights : array_like, shape (K, d), optional
         Rows w_k of the classifier. Without it, NC3, NC4 and the geometry of weights are left out.
     bias : array_like, shape (K,), optional
