@@ -69,9 +69,9 @@ class Features(ABC):
     def identity(self) -> Iterator[bytes]:
         """Yield what tells this matrix from others without reading it all."""
 
-    def ranges(self, block_rows: int) -> Iterator[tuple[int, int]]:
-        """Cut the rows into consecutive ranges of at most `block_rows`."""
-        for start in range(0, self.rows, block_rows):
+    def ranges(self, block_rows: int, first: int = 0) -> Iterator[tuple[int, int]]:
+        """Cut the rows from `first` on into consecutive ranges of at most `block_rows`."""
+        for start in range(first, self.rows, block_rows):
             yield start, min(start + block_rows, self.rows)
 
     def block_rows(self) -> int:

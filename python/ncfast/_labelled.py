@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ._checkpoint import Checkpoint
 from ._choices import as_choice
 from ._classifier import Classifier, as_classifier, class_count
 from ._features import Features, as_features
@@ -62,15 +63,19 @@ class Labelled:
         return np.concatenate(parts), self.weights
 
     def collect(
-        self, block_rows: int, *, scatter: bool | str, precision: str
+        self, block_rows: int, *, scatter: bool | str, precision: str, checkpoint: Checkpoint | None = None
     ) -> Generator[int, None, tuple[ClassStatistics, int]]:
         """Read the features once, yielding rows read; return statistics and how many rows were skipped."""
         accumulator = Accumulator(
             self.num_classes, self.source.cols, scatter=scatter, precision=precision, nonfinite=self.nonfinite
         )
+        first = 0 if checkpoint is None else checkpoint.restore("statistics", accumulator)
+        yield first
         # Where classes are many, blocks grow so that each class has several rows in one.
-        for start, stop in self.source.ranges(max(block_rows, 32 * self.num_classes)):
+        for start, stop in self.source.ranges(max(block_rows, 32 * self.num_classes), first):
             accumulator.add_block(self.source, start, stop, *self.part(start, stop))
+            if checkpoint is not None:
+                checkpoint.keep("statistics", stop, accumulator)
             yield stop - start
         stats = accumulator.statistics()
         return (stats if self.chosen is None else replace(stats, chosen=self.chosen)), accumulator.skipped_rows

@@ -35,16 +35,16 @@ class Streamed(Features):
                 f"memory is {memory:,} bytes; wanted at least {2 * row_bytes + raw_bytes:,}, two rows of {source.path}"
                 f" with {self.cols:,} features each"
             )
-        self._buffers = [np.empty((self._limit, self.cols), self.native) for _ in range(2)]
+        self._buffers: list[NDArray[Any]] = [np.empty((self._limit, self.cols), self.native) for _ in range(2)]
         self._raw = np.empty((self._limit, self.cols), source.stored) if converts else None
         self._turn = 0
         self._held: tuple[Range, Block] | None = None
         self._ahead: tuple[Range, Future[Block]] | None = None
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="ncfast-read")
 
-    def ranges(self, block_rows: int) -> Iterator[Range]:
-        """Cut the rows into consecutive ranges of at most `block_rows`, and of what the memory holds."""
-        return super().ranges(max(1, min(block_rows, self._limit)))
+    def ranges(self, block_rows: int, first: int = 0) -> Iterator[Range]:
+        """Cut the rows from `first` on into consecutive ranges of at most `block_rows`, and of what memory holds."""
+        return super().ranges(max(1, min(block_rows, self._limit)), first)
 
     def block_rows(self) -> int:
         """How many rows make a block of bounded memory."""
@@ -85,7 +85,7 @@ class Streamed(Features):
 
     def take(self, rows: NDArray[np.int64]) -> Block:
         """Rows by number, in memory of their own; where the file cannot seek, all blocks that hold one are read."""
-        taken = np.empty((rows.size, self.cols), self.native)
+        taken: NDArray[Any] = np.empty((rows.size, self.cols), self.native)
         if self._source.seeks:
             if self._ahead is not None:
                 wait([self._ahead[1]])

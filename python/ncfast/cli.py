@@ -70,6 +70,12 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     measure.add_argument("--precision", choices=("feature", "double"), default="feature")
     measure.add_argument("--nonfinite", choices=("raise", "skip"), default="raise")
     measure.add_argument("--method", choices=("auto", "projection", "scatter"), default="auto")
+    measure.add_argument(
+        "--checkpoint", type=Path, metavar="FILE", help="keep the state there; the same command goes on from it"
+    )
+    measure.add_argument(
+        "--checkpoint-every", type=float, default=60.0, metavar="SECONDS", help="how often (%(default)s)"
+    )
     _add_common(measure)
     measure.set_defaults(run=_measure)
 
@@ -147,6 +153,8 @@ def _measure(options: argparse.Namespace) -> None:
             nonfinite=options.nonfinite,
             method=options.method,
             progress=progress,
+            checkpoint=options.checkpoint,
+            checkpoint_every=options.checkpoint_every,
         )
     if options.json is not None:
         report.to_json(options.json)
