@@ -52,6 +52,7 @@ class Checkpoint:
         if rows:
             names = [name for name in self._found if name.startswith(f"{step}/") and name != f"{step}/rows"]
             part.restore({name.removeprefix(f"{step}/"): self._found.pop(name) for name in names})
+        self._parts[step] = rows, part  # a step that is done is never told of again
         return rows
 
     def keep(self, step: str, rows: int, part: Stateful) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -29,6 +30,7 @@ from .statistics import ClassStatistics
 
 Progress = Callable[[int, int], None]
 Run = Generator[int, None, Report]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -93,8 +95,15 @@ class Measurement:
         cls, features: object, labels: object, weights: ArrayLike | None, bias: ArrayLike | None, options: Options
     ) -> Measurement:
         """Check all arguments and plan."""
+        samples = as_samples(features, labels, options.sample_weights, options.nonfinite)
+        return cls.about(samples, weights, bias, options)
+
+    @classmethod
+    def about(
+        cls, samples: Labelled, weights: ArrayLike | None, bias: ArrayLike | None, options: Options
+    ) -> Measurement:
+        """Plan for checked samples."""
         o = options
-        samples = as_samples(features, labels, o.sample_weights, o.nonfinite)
         samples, head = with_head(samples, weights, bias, o.num_classes, o.classes)
         definitions = as_conventions(o.conventions, o.weighting)
         extras = Extras(o.outliers, o.weight_decay, o.feature_decay, has_weights=head.weights is not None)
@@ -123,7 +132,8 @@ class Measurement:
         """Return what is the same for two measurements only if all their numbers are."""
         samples, plan, extras = self.samples, self.plan, self.extras
         outliers = None if extras.outliers is None else as_features(extras.outliers)
-        chosen = (sorted(plan.keys), plan.scatter, plan.projection, self.definitions, self.precision, self.errors)
+        keys = sorted(plan.keys), sorted(plan.named)
+        chosen = (*keys, plan.scatter, plan.projection, self.definitions, self.precision, self.errors)
         how = (__version__, info()["isa"], samples.source.block_rows(), samples.nonfinite, samples.num_classes)
         arrays = (samples.labels, samples.chosen, samples.weights, self.head.weights, self.head.bias)
         return digest_of(
@@ -142,7 +152,7 @@ class Measurement:
         )
         require_two_classes(stats)
         subject = self.subject(stats)
-        seen = (yield from self._second_pass(subject, block_rows, checkpoint)) if self.plan.second_pass else Seen()
+        seen = (yield from self._take_second_pass(subject, block_rows, checkpoint)) if self.plan.second_pass else Seen()
         if self.plan.ranks:
             classes, weights = self.samples.all_usable()
             seen.add_ranks(ranks_of(self.samples.source, classes, stats.num_classes, weights=weights))
@@ -152,6 +162,10 @@ class Measurement:
         """Return what metrics share, once the statistics are there."""
         outlier_mean = self.extras.outlier_mean(stats.num_features)
         return Subject(stats, self.head, self.definitions, self.extras.decays, outlier_mean, self.products)
+
+    def second_pass(self, subject: Subject) -> SecondPass:
+        """Return the pass that needs the class means, before its first row."""
+        return SecondPass(subject, self.plan, self.products, self.samples.source.native)
 
     def report(self, subject: Subject, seen: Seen, skipped: int) -> Report:
         """Return what all passes come to."""
@@ -167,11 +181,11 @@ class Measurement:
             steps=(*self.plan.steps, *seen.steps, *weighed, f"products in {self.products.__name__}"),
         )
 
-    def _second_pass(
+    def _take_second_pass(
         self, subject: Subject, block_rows: int, checkpoint: Checkpoint | None
     ) -> Generator[int, None, Seen]:
         source = self.samples.source
-        sums = SecondPass(subject, self.plan, self.products, source.native)
+        sums = self.second_pass(subject)
         first = 0 if checkpoint is None else checkpoint.restore("second pass", sums)
         yield first
         for start, stop in source.ranges(block_rows, first):
@@ -182,9 +196,9 @@ class Measurement:
         return sums.found()
 
 
-def side_by_side(runs: Sequence[Run], total: int, progress: Progress | None) -> list[Report]:
+def side_by_side(runs: Sequence[Generator[int, None, T]], total: int, progress: Progress | None) -> list[T]:
     """Take a step of each run in turn until all are done; return their reports."""
-    reports: dict[int, Report] = {}
+    reports: dict[int, T] = {}
     done = told = 0
     while len(reports) < len(runs):
         for i, run in enumerate(runs):

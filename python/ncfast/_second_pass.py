@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -59,6 +60,14 @@ class SecondPass:
         self.margins = None
         if plan.margins and head.weights is not None:
             self.margins = MarginSums.of(head.weights, subject.centre)
+        self._empty = self.state()
+
+    def fresh(self) -> SecondPass:
+        """Return the same pass before its first row; what was prepared for it is shared."""
+        twin = copy(self)
+        twin.projection, twin.decisions, twin.margins = copy(self.projection), copy(self.decisions), copy(self.margins)
+        twin.restore(self._empty)
+        return twin
 
     def add(self, block: Block, classes: NDArray[np.int64], weights: Float | None) -> None:
         """Add a block."""

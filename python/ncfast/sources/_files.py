@@ -44,51 +44,60 @@ class Raw:
 
 def open_entries(paths: PathLike | Iterable[PathLike], raw: Raw | None) -> tuple[str, list[Entries]]:
     """Return what to call the paths, and the arrays of each file in order."""
-    if isinstance(paths, str | os.PathLike):
-        name = os.fspath(paths)
-        return name, _of_path(name, raw)
-    names = [os.fspath(path) for path in paths]
-    if not names:
-        raise ValueError("paths is empty; wanted at least one")
-    return f"{names[0]} and {len(names) - 1} more", [entries for name in names for entries in _of_path(name, raw)]
+    files = expand(paths, any_suffix=raw is not None)
+    name = os.fspath(paths) if isinstance(paths, str | os.PathLike) else f"{files[0]} and {len(files) - 1} more"
+    return name, [entries for file in files for entries in _entries_of(file, raw)]
 
 
-def _of_path(path: str, raw: Raw | None) -> list[Entries]:
-    if path.endswith(_INDEX):
-        return _load("safetensors", "indexed")(path)  # type: ignore[no-any-return]
+def expand(paths: PathLike | Iterable[PathLike], *, any_suffix: bool = False) -> list[str]:
+    """Return the files that paths, patterns and folders stand for, in order; a Zarr folder stands for itself."""
+    if not isinstance(paths, str | os.PathLike):
+        files = [file for path in paths for file in expand(path, any_suffix=any_suffix)]
+        if not files:
+            raise ValueError("paths is empty; wanted at least one")
+        return files
+    path = os.fspath(paths)
     if not Path(path).exists() and glob.has_magic(path):
-        shards = sorted(glob.glob(path, recursive=True), key=_natural)  # noqa: PTH207 - patterns with a root
-        if not shards:
+        found = sorted(glob.glob(path, recursive=True), key=_natural)  # noqa: PTH207 - patterns with a root
+        if not found:
             raise ValueError(f"{path}: matches no file")
-        return [entries for shard in shards for entries in _of_path(shard, raw)]
-    if Path(path).is_dir():
-        return _of_folder(path, raw)
-    with Path(path).open("rb"):  # says why it cannot be read, before a reader says so in its own way
-        pass
-    if raw is not None:
-        return [_load("raw", "entries")(path, raw.dtype, raw.shape, raw.offset)]
-    suffix = Path(path).suffix.lower()
-    if suffix not in _FORMATS:
-        raise ValueError(
-            f"{path}: suffix {suffix or 'missing'}; wanted one of {', '.join(_FORMATS)}, a Zarr folder, or dtype and"
-            " shape of bare numbers"
-        )
-    return [_load(*_FORMATS[suffix])(path)]
+        return expand(found, any_suffix=any_suffix)
+    return _shards(path, any_suffix) if Path(path).is_dir() and not _is_zarr(path) else [path]
 
 
-def _of_folder(folder: str, raw: Raw | None) -> list[Entries]:
-    if any((Path(folder) / name).exists() for name in ("zarr.json", ".zarray", ".zgroup")):
-        return [_load("zarr", "entries")(folder)]
+def _shards(folder: str, any_suffix: bool) -> list[str]:
     indices = sorted(str(path) for path in Path(folder).glob(f"*{_INDEX}"))
     if len(indices) == 1:
-        return _of_path(indices[0], None)
-    shards = [str(path) for path in Path(folder).iterdir() if raw is not None or path.suffix.lower() in _FORMATS]
+        return indices
+    shards = [str(path) for path in Path(folder).iterdir() if any_suffix or path.suffix.lower() in _FORMATS]
     kinds = sorted({Path(shard).suffix for shard in shards})
     if not shards:
         raise ValueError(f"{folder}: a folder without shards; wanted files of {', '.join(_FORMATS)}")
     if len(kinds) > 1:
         raise ValueError(f"{folder}: holds files of {', '.join(kinds)}; choose one kind, as in {folder}/*{kinds[0]}")
-    return [entries for shard in sorted(shards, key=_natural) for entries in _of_path(shard, raw)]
+    return sorted(shards, key=_natural)
+
+
+def _is_zarr(folder: str) -> bool:
+    return any((Path(folder) / name).exists() for name in ("zarr.json", ".zarray", ".zgroup"))
+
+
+def _entries_of(file: str, raw: Raw | None) -> list[Entries]:
+    if Path(file).is_dir():
+        return [_load("zarr", "entries")(file)]
+    with Path(file).open("rb"):  # says why it cannot be read, before a reader says so in its own way
+        pass
+    if raw is not None:
+        return [_load("raw", "entries")(file, raw.dtype, raw.shape, raw.offset)]
+    if file.endswith(_INDEX):
+        return _load("safetensors", "indexed")(file)  # type: ignore[no-any-return]
+    suffix = Path(file).suffix.lower()
+    if suffix not in _FORMATS:
+        raise ValueError(
+            f"{file}: suffix {suffix or 'missing'}; wanted one of {', '.join(_FORMATS)}, a Zarr folder, or dtype and"
+            " shape of bare numbers"
+        )
+    return [_load(*_FORMATS[suffix])(file)]
 
 
 def _natural(path: str) -> list[Any]:

@@ -51,6 +51,8 @@ def indexed(file: str) -> list[dict[str, Source]]:
         index = json.loads(Path(file).read_text(encoding="utf-8"))
         weight_map = index["weight_map"]
         shards = {name: str(Path(file).parent / shard) for name, shard in weight_map.items()}
+        if not weight_map:
+            raise ValueError("names no tensors")
         if any(Path(shard).name != shard for shard in weight_map.values()):
             raise ValueError("names files in other folders; wanted names of files beside it")
     found = []
