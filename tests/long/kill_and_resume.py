@@ -44,7 +44,7 @@ def rows_seen(checkpoint: Path) -> int:
 
 
 def run(kills: int, folder: Path, seed: int = 0) -> dict[str, float]:
-    """Kill so many times; return what happened."""
+    """Kill and resume so many times; return what happened."""
     rng = random.Random(seed)
     command = write_inputs(folder)
     checkpoint, out = folder / "state.ckpt", folder / "report.json"
@@ -54,11 +54,12 @@ def run(kills: int, folder: Path, seed: int = 0) -> dict[str, float]:
     command += ["--checkpoint", str(checkpoint), "--checkpoint-every", "0", "--json", str(out)]
     done = {"kills": 0, "resumed": 0, "finished": 0}
     seen = 0
-    while done["kills"] < kills or not out.exists():
+    while min(done["kills"], done["resumed"]) < kills or not out.exists():
         done["resumed"] += checkpoint.exists()
         with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
             try:
-                wait = rng.uniform(0, 1.5 * length) if done["kills"] < kills else 600
+                is_last = min(done["kills"], done["resumed"]) >= kills
+                wait = 600 if is_last else rng.uniform(0, 1.5 * length)
                 _, errors = process.communicate(timeout=wait)
             except subprocess.TimeoutExpired:
                 process.kill()
@@ -73,7 +74,7 @@ def run(kills: int, folder: Path, seed: int = 0) -> dict[str, float]:
         assert not checkpoint.exists(), "the checkpoint is left over"
         seen = 0
         done["finished"] += 1
-        if done["kills"] < kills:
+        if min(done["kills"], done["resumed"]) < kills:
             out.unlink()
     left = [path.name for path in folder.iterdir() if path.name.startswith(".")]
     assert not left, f"left over: {left}"

@@ -52,6 +52,8 @@ def open_entries(paths: PathLike | Iterable[PathLike], raw: Raw | None) -> tuple
 def expand(paths: PathLike | Iterable[PathLike], *, any_suffix: bool = False) -> list[str]:
     """Return the files that paths, patterns and folders stand for, in order; a Zarr folder stands for itself."""
     if not isinstance(paths, str | os.PathLike):
+        if not isinstance(paths, Iterable):
+            raise TypeError(f"path is {paths!r}; wanted a path, or an iterable of paths")
         files = [file for path in paths for file in expand(path, any_suffix=any_suffix)]
         if not files:
             raise ValueError("paths is empty; wanted at least one")
