@@ -91,7 +91,7 @@ def arrow_stream(folder: Path, features: Array, labels: Array) -> Written:
 
 def hdf5(folder: Path, features: Array, labels: Array) -> Written:
     with h5py.File(folder / "dump.h5", "w") as file:
-        file.create_dataset("train/features", data=features, chunks=(min(64, len(labels)), 5), compression="gzip")
+        file.create_dataset("train/features", data=features, chunks=(min(64, len(labels)), 2), compression="gzip")
         file["train/labels"] = labels
     return [str(folder / "dump.h5")], {"features_name": "train/features", "labels_name": "train/labels"}
 
