@@ -230,6 +230,11 @@ def test_failing_to_sync_leaves_the_checkpoint_before(left, monkeypatch):
     assert sorted(p.name for p in path.parent.iterdir()) == ["features.npy", "labels.npy", "state.ckpt"]
 
 
+def test_a_missing_folder_is_told_at_once(sample, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"its folder is missing.*none/c.ckpt"):
+        ncfast.measure(*sample[:2], checkpoint=tmp_path / "none" / "c.ckpt")
+
+
 def test_what_a_cut_off_write_left_is_removed(left):
     path, go_on = left
     Path(path.parent / ".state.ckpt.abc.tmp").write_bytes(b"half")

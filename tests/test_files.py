@@ -261,13 +261,14 @@ def test_a_missing_reader_is_named(module, extra, name, sample, tmp_path, monkey
         ncfast.open_features(*paths, **how)
 
 
-def test_files_that_change_while_they_are_read(sample, tmp_path):
+@pytest.mark.parametrize("name", ["npy", "npz", "parquet"])
+def test_files_that_change_while_they_are_read(name, sample, tmp_path):
     features, labels, _ = sample
-    paths, _ = files.npy(tmp_path, features, labels)
+    paths, _ = files.FORMATS[name](tmp_path, features, labels)
     opened = ncfast.open_features(*paths)
-    with (tmp_path / "features.npy").open("r+b") as file:
+    with open(paths[0], "ab") as file:  # noqa: PTH123 - a string
         file.truncate(5000)
-    with pytest.raises(ValueError, match=r"features.npy: was changed while it was being read"):
+    with pytest.raises(ValueError, match=rf"{paths[0]}.*: was changed while it was being read"):
         ncfast.measure(opened)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from collections.abc import Iterator, Mapping
@@ -38,6 +39,8 @@ class Checkpoint:
 
     def __init__(self, path: str | os.PathLike[str], fingerprint: str, every: float) -> None:
         self.path = Path(path)
+        if not self.path.parent.is_dir():  # now, not when the first one is due
+            raise FileNotFoundError(errno.ENOENT, "its folder is missing, where the checkpoint should go", str(path))
         self._fingerprint = fingerprint
         self._every = every
         self._written = time.monotonic()

@@ -4,7 +4,7 @@
     python tests/long/fuzz_files.py 20000 npy parquet --corpus tests/corpus
 
 Each format runs in a process of its own. What breaks (another kind of error, several lines, a crash, more than ten
-seconds) is kept in the corpus, which `test_files_corpus.py` replays.
+seconds) is kept in the corpus, which `test_files_fuzz.py` replays.
 """
 
 from __future__ import annotations

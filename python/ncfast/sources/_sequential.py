@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._source import Source
+from .._source import Source, stat_line
 from ._errors import reading
 
 Batch = tuple[int, NDArray[Any]]
@@ -22,7 +22,7 @@ class Sequential(Source):
     def __init__(self, file: str, name: str, shape: tuple[int, ...], stored: np.dtype[Any], dtype: str) -> None:
         self.path = f"{file}:{name}" if name else file
         self.shape, self.stored, self.dtype = shape, stored, dtype
-        self._file, self._name = file, name
+        self._file, self._name, self._written = file, name, stat_line(file)
         self._lock = threading.Lock()
         self._batches: Generator[Batch, None, None] | None = None
         self._batch: Batch = (0, np.empty(0))
@@ -37,6 +37,8 @@ class Sequential(Source):
         with self._lock, reading(self.path):
             if self._batches is None or start != self._at:
                 self._close()
+                if stat_line(self._file) != self._written:
+                    raise ValueError("was changed while it was being read")
                 self._batches = self.batches(start)
                 self._batch = (start, np.empty((0, *self.shape[1:]), self.stored))
             done = 0
