@@ -63,6 +63,7 @@ def test_public_names() -> None:
         "measure_layers",
         "measure_statistics",
         "metrics",
+        "open_features",
         "set_num_threads",
         "ufm",
     ]
