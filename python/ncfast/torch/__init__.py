@@ -15,11 +15,27 @@ except ImportError as error:
 
 if TYPE_CHECKING:
     from .accumulator import Accumulator
+    from .distributed import all_reduce, join_classes, sampler_mask
+    from ._sharding import full_head, local_rows
+    from .metric import NeuralCollapse
 
-__all__ = ["Accumulator"]
+__all__ = [
+    "Accumulator",
+    "NeuralCollapse",
+    "all_reduce",
+    "full_head",
+    "join_classes",
+    "local_rows",
+    "sampler_mask",
+]
 
 # Where each name lives: imported when first asked for, as in `ncfast` itself.
-_HOMES = {"accumulator": ("Accumulator",)}
+_HOMES = {
+    "_sharding": ("full_head", "local_rows"),
+    "accumulator": ("Accumulator",),
+    "distributed": ("all_reduce", "join_classes", "sampler_mask"),
+    "metric": ("NeuralCollapse",),
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ._sharding import local_rows
+
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
@@ -12,6 +14,7 @@ def as_batch(
     features: Tensor, labels: Tensor, mask: Tensor | None, num_features: int, device: torch.device
 ) -> tuple[Tensor, Tensor]:
     """Check kinds, shapes and devices; return features without gradient, and labels as int64."""
+    features, labels = local_rows(features), local_rows(labels, "labels")
     for name, value in (("features", features), ("labels", labels), *(() if mask is None else (("mask", mask),))):
         if not isinstance(value, Tensor):
             raise TypeError(f"{name} is a {type(value).__name__}; wanted a torch.Tensor")

@@ -23,6 +23,10 @@ class Engine(Protocol):
         """Return the state, to be saved and loaded as it is."""
         ...
 
+    def hold(self, tensors: dict[str, Tensor]) -> None:
+        """Go on in these tensors."""
+        ...
+
     def add(self, features: Tensor, classes: Tensor, left_out: Tensor) -> None:
         """Add rows; their classes are in [0, K], K for a row to leave out."""
         ...
@@ -61,6 +65,10 @@ class Portable:
     def tensors(self) -> dict[str, Tensor]:
         """Return the state, to be saved and loaded as it is."""
         return self._state
+
+    def hold(self, tensors: dict[str, Tensor]) -> None:
+        """Go on in these tensors."""
+        self._state = tensors
 
     def add(self, features: Tensor, classes: Tensor, left_out: Tensor) -> None:
         """Add rows; their classes are in [0, K], K for a row to leave out."""
@@ -107,6 +115,10 @@ class Native:
     def tensors(self) -> dict[str, Tensor]:
         """Return the state, to be saved and loaded as it is."""
         return self._state
+
+    def hold(self, tensors: dict[str, Tensor]) -> None:
+        """Go on in these tensors."""
+        self._state = tensors
 
     def add(self, features: Tensor, classes: Tensor, left_out: Tensor) -> None:
         """Add rows; their classes are in [0, K], K for a row to leave out."""

@@ -18,6 +18,9 @@ from ._batch import as_batch, assign, require_clean
 from ._engines import Engine, Native, Portable
 from ._moments import Moments
 
+_TALLY = ("nonfinite", "ignored", "invalid_labels", "float16", "bfloat16", "float32", "float64")
+"""What is counted on the device beside the statistics: rows left out, by reason, and batches, by dtype."""
+
 
 class Accumulator:
     """Collect the class statistics of batches that live on a torch device.
@@ -90,8 +93,7 @@ class Accumulator:
         self.nonfinite = as_choice("nonfinite", nonfinite)
         self.check = check
         self._engine = self._new_engine(backend)
-        self._left_out = torch.zeros(3, dtype=torch.int64, device=self.device)  # not finite, ignored, out of range
-        self._dtype: str | None = None
+        self._tally = torch.zeros(len(_TALLY), dtype=torch.int64, device=self.device)
 
     def _new_engine(self, backend: str | None) -> Engine:
         if backend not in (None, "native", "torch"):
@@ -106,12 +108,17 @@ class Accumulator:
     @property
     def nbytes(self) -> int:
         """Bytes of state."""
-        return sum(t.nbytes for t in (*self._engine.tensors().values(), self._left_out))
+        return sum(t.nbytes for t in self.tensors().values())
 
-    @property
-    def feature_dtype(self) -> str | None:
-        """Dtype of the features so far; "mixed" for several, None before any."""
-        return self._dtype
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the state itself, which updates change in place; what the tensors hold depends on the backend."""
+        return self._engine.tensors() | {"tally": self._tally}
+
+    def hold(self, tensors: Mapping[str, Tensor]) -> None:
+        """Go on in other tensors, such as `tensors` returned; all on one device that the backend can use."""
+        self._engine.hold({name: tensor for name, tensor in tensors.items() if name != "tally"})
+        self._tally = tensors["tally"]
+        self.device = self._tally.device
 
     def update(self, features: Tensor, labels: Tensor, mask: Tensor | None = None) -> None:
         """Add a batch, without waiting for the device.
@@ -135,15 +142,20 @@ class Accumulator:
         classes, ignored, invalid = assign(labels, mask, self.classes, self.num_classes, self.ignore_index)
         if self.check:
             require_clean(features, labels, classes < len(self.classes), invalid, self.num_classes, self.nonfinite)
-        self._engine.add(features, classes, self._left_out[:1])
-        self._left_out[1] += ignored
-        self._left_out[2] += invalid.sum()
-        name = str(features.dtype).removeprefix("torch.")
-        self._dtype = name if self._dtype in (None, name) else "mixed"
+        self._engine.add(features, classes, self._tally[:1])
+        self._tally[1] += ignored
+        self._tally[2] += invalid.sum()
+        self._tally[_TALLY.index(_name(features.dtype))] += 1
 
     def left_out(self) -> dict[str, int]:
         """Return how many rows were left out so far, by reason; waits for the device."""
-        return dict(zip(("nonfinite", "ignored", "invalid_labels"), self._left_out.tolist(), strict=True))
+        return dict(zip(_TALLY[:3], self._tally[:3].tolist(), strict=True))
+
+    @property
+    def feature_dtype(self) -> str | None:
+        """Dtype of the features so far; "mixed" for several, None before any; waits for the device."""
+        seen = [name for name, batches in zip(_TALLY[3:], self._tally[3:].tolist(), strict=True) if batches]
+        return "mixed" if len(seen) > 1 else seen[0] if seen else None
 
     def statistics(self, *, strict: bool = True) -> ClassStatistics:
         """Return what has been accumulated so far, on the host; waits for the device.
@@ -162,9 +174,9 @@ class Accumulator:
         if strict:
             self._require_nothing_wrong()
         if isinstance(self._engine, Native):
-            stats = self._engine.statistics(self._dtype)
+            stats = self._engine.statistics(self.feature_dtype)
         else:
-            stats = self._engine.moments().statistics(self._dtype)
+            stats = self._engine.moments().statistics(self.feature_dtype)
         if not np.isfinite(stats.square_sums).all():
             raise ValueError(OVERFLOW)
         return stats if len(self.classes) == self.num_classes else _labelled(stats, self.classes)
@@ -187,11 +199,10 @@ class Accumulator:
         """Return what has been accumulated so far, on the device; for merging."""
         return self._engine.moments()
 
-    def adopt(self, moments: Moments, left_out: Tensor, feature_dtype: str | None) -> None:
+    def adopt(self, moments: Moments, tally: Tensor) -> None:
         """Replace what has been accumulated."""
         self._engine.adopt(moments)
-        self._left_out.copy_(left_out)
-        self._dtype = feature_dtype
+        self._tally.copy_(tally)
 
     def merge(self, other: Accumulator) -> None:
         """Add what another accumulator of the same classes and features has collected, wherever it is.
@@ -207,27 +218,34 @@ class Accumulator:
             if getattr(other, name) != getattr(self, name):
                 raise ValueError(f"other has {name} = {getattr(other, name)}; wanted {getattr(self, name)} as here")
         theirs = other.moments().to(self.device)
-        dtypes = {self._dtype, other._dtype} - {None}
-        self.adopt(
-            self.moments().merge(theirs),
-            self._left_out + other._left_out.to(self.device),
-            dtypes.pop() if len(dtypes) == 1 else "mixed" if dtypes else None,
+        self.adopt(self.moments().merge(theirs), self._tally + other._tally.to(self.device))
+
+    def empty_like(self) -> Accumulator:
+        """Return one of the same kind that has seen nothing."""
+        return Accumulator(
+            self.num_classes,
+            self.num_features,
+            scatter=self.scatter,
+            device=self.device,
+            classes=self.classes,
+            ignore_index=self.ignore_index,
+            precision=self.precision,
+            nonfinite=self.nonfinite,
+            check=self.check,
+            backend=self._engine.name,
         )
 
     def reset(self) -> None:
         """Forget everything; the memory is kept."""
-        for tensor in (*self._engine.tensors().values(), self._left_out):
+        for tensor in self.tensors().values():
             tensor.zero_()
-        self._dtype = None
 
     def state_dict(self) -> dict[str, Any]:
         """Return copies of the state, for `torch.save`; resuming from it gives the same bits as going on."""
         return {
             "engine": self._engine.name,
             "classes": (self.num_classes, self.classes.start, self.classes.stop),
-            "feature_dtype": self._dtype,
-            "left_out": self._left_out.clone(),
-            **{name: tensor.clone() for name, tensor in self._engine.tensors().items()},
+            **{name: tensor.clone() for name, tensor in self.tensors().items()},
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -247,14 +265,13 @@ class Accumulator:
             tensor.copy_(state[name])
         if engine is not self._engine:
             self._engine.adopt(engine.moments().to(self.device))
-        self._left_out.copy_(state["left_out"])
-        self._dtype = state["feature_dtype"]
+        self._tally.copy_(state["tally"])
 
 
 def require_state(state: Mapping[str, Any], acc: Accumulator) -> None:
     """Refuse a state that is not of this accumulator's classes, features and scatter."""
     wanted = (acc.num_classes, acc.classes.start, acc.classes.stop)
-    for name in ("engine", "classes", "left_out", "feature_dtype", "sums"):
+    for name in ("engine", "classes", "tally", "sums"):
         if name not in state:
             raise ValueError(f"state has no entry {name!r}; wanted what state_dict() of an Accumulator returned")
     if tuple(state["classes"]) != wanted:
@@ -274,6 +291,10 @@ def _as_range(classes: range | slice | None, num_classes: int) -> range:
     if wanted.step != 1 or not 0 <= wanted.start < wanted.stop <= num_classes:
         raise ValueError(f"classes is {classes!r}; wanted consecutive classes of [0, {num_classes}), at least one")
     return wanted
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def _with_index(device: torch.device) -> torch.device:
