@@ -14,9 +14,9 @@ except ImportError as error:
     raise ImportError('ncfast.torch needs torch: pip install "ncfast[torch]"') from error
 
 if TYPE_CHECKING:
+    from ._sharding import full_head, local_rows
     from .accumulator import Accumulator
     from .distributed import all_reduce, join_classes, sampler_mask
-    from ._sharding import full_head, local_rows
     from .metric import NeuralCollapse
 
 __all__ = [

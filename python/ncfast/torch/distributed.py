@@ -116,4 +116,5 @@ def sampler_mask(sampler: DistributedSampler[Any]) -> Tensor:
         In the order in which the sampler deals; its slices are the ``mask`` of `Accumulator.update`.
     """
     positions: Tensor = sampler.rank + torch.arange(len(sampler)) * sampler.num_replicas
-    return positions < len(sampler.dataset)  # type: ignore[arg-type]
+    real: Tensor = positions < len(sampler.dataset)  # type: ignore[arg-type]
+    return real
