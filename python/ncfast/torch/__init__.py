@@ -1,0 +1,34 @@
+"""Neural collapse measured where training happens: any torch device, any number of ranks.
+
+`Accumulator` collects class statistics on the device of the features without waiting for it;
+`all_reduce` merges those of the ranks of a process group; `NeuralCollapse` is both as a ``torchmetrics.Metric``;
+`sweep_pairs` and `decide` are the large comparisons of frames and samples, on the device.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+try:
+    import torch as _torch  # noqa: F401
+except ImportError as error:
+    raise ImportError('ncfast.torch needs torch: pip install "ncfast[torch]"') from error
+
+if TYPE_CHECKING:
+    from .accumulator import Accumulator
+
+__all__ = ["Accumulator"]
+
+# Where each name lives: imported when first asked for, as in `ncfast` itself.
+_HOMES = {"accumulator": ("Accumulator",)}
+
+
+def __getattr__(name: str) -> Any:
+    for home, names in _HOMES.items():
+        if name in names:
+            value = globals()[name] = getattr(import_module(f".{home}", __name__), name)
+            return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
