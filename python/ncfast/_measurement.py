@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Generator, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ._choices import as_choice
 from ._classifier import Classifier
+from ._confusion import Confusion
 from ._conventions import Conventions, as_conventions
 from ._findings import findings
 from ._labelled import Labelled, as_samples, with_head
 from ._plan import Plan, plan_features
 from ._subject import Subject
+from .details import describe_inputs, details_of
 from .metrics._samples import read_samples, sample_mean
 from .metrics.class_rank import mean_and_max, ranks_of
 from .metrics.heads import MarginSums
@@ -43,6 +46,7 @@ class Options:
     outliers: object = None
     weight_decay: float | None = None
     feature_decay: float | None = None
+    details: bool = False
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,7 @@ class _Seen:
 
     values: dict[str, float] = field(default_factory=dict)
     misses: NDArray[np.float64] | None = None
+    confusion: Confusion | None = None
     steps: tuple[str, ...] = ()
 
     def add_ranks(self, ranks: NDArray[np.float64]) -> None:
@@ -96,6 +101,7 @@ class Measurement:
     extras: Extras
     precision: str
     errors: bool
+    inputs: dict[str, str] | None  # in words, if details are wanted
 
     @classmethod
     def of(
@@ -116,7 +122,11 @@ class Measurement:
             method=as_choice("method", o.method),
             errors=o.errors,
         )
-        return cls(samples, head, plan, definitions, extras, as_choice("precision", o.precision), o.errors)
+        inputs = None
+        if o.details:
+            given = {"sample_weights": o.sample_weights, "outliers": o.outliers}
+            inputs = describe_inputs(features=features, labels=labels, weights=weights, bias=bias, **given)
+        return cls(samples, head, plan, definitions, extras, as_choice("precision", o.precision), o.errors, inputs)
 
     @property
     def rows_to_read(self) -> int:
@@ -130,6 +140,7 @@ class Measurement:
 
     def run(self, block_rows: int) -> Run:
         """Measure, about this many rows a step, yielding how many were read."""
+        begin = time.perf_counter()
         stats, skipped = yield from self.samples.collect(
             block_rows, scatter=self.plan.scatter, precision=self.precision
         )
@@ -142,7 +153,7 @@ class Measurement:
             seen.add_ranks(ranks_of(self.samples.source, classes, stats.num_classes, weights=weights))
         weighed = (f"samples counted by their weights, {stats.num_samples:.6g} in all",) if stats.weighted else ()
 
-        return findings(
+        report = findings(
             subject,
             self.plan,
             seen.values,
@@ -151,13 +162,19 @@ class Measurement:
             skipped_rows=skipped,
             steps=(*self.plan.steps, *seen.steps, *weighed, f"products in {self.products.__name__}"),
         )
+        if self.inputs is None:
+            return report
+        seconds = time.perf_counter() - begin
+        details = details_of(subject, misses=seen.misses, confusion=seen.confusion, inputs=self.inputs, seconds=seconds)
+        return replace(report, details=details)
 
     def _second_pass(self, subject: Subject, block_rows: int) -> Generator[int, None, _Seen]:
         """NC1 by projection, decisions and margins, as planned."""
         plan, stats, head, source = self.plan, subject.stats, subject.head, self.samples.source
         directions = subject.between if plan.projection else no_directions(stats.num_features)
         projection = Projection(stats, directions, subject.weighting, self.products)
-        decisions = Decisions(subject, projection, source.native) if plan.decisions else None
+        confusion = None if self.inputs is None else Confusion(stats.num_classes)
+        decisions = Decisions(subject, projection, source.native, confusion) if plan.decisions else None
         margins = MarginSums.of(head.weights, subject.centre) if plan.margins and head.weights is not None else None
         for start, stop in source.ranges(block_rows):
             block = source.block(start, stop)
@@ -176,6 +193,7 @@ class Measurement:
             seen.values["ncc_accuracy"] = decisions.nearest_is_label / decisions.samples
             if head.weights is not None:
                 seen.values["nc4_disagreement"] = decisions.disagreements / decisions.samples
+            seen.confusion = confusion
             seen.misses = 1.0 - decisions.right_by_class / np.where(stats.present, stats.counts, 1)
         if margins is not None:
             seen.values["cosine_margin_mean"], seen.values["cosine_margin_min"] = margins.summary()
