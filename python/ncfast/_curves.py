@@ -67,7 +67,7 @@ def series(reports: Mapping[str, Report], key: str) -> list[float]:
 
 def over_largest(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return falling singular values over the largest; 0 for what is rounding alone."""
-    shares = values / values[0]
+    shares: NDArray[np.float64] = values / values[0]
     shares[shares < values.size * np.finfo(np.float64).eps] = 0.0
     return shares
 
