@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterable
+from dataclasses import replace
 
 from numpy.typing import ArrayLike
 
@@ -14,6 +16,7 @@ from ._findings import findings
 from ._measurement import Extras, Measurement, Options, Progress, require_progress, side_by_side
 from ._plan import plan_statistics
 from ._subject import Subject
+from .details import describe_inputs, details_of
 from .metrics.variability import require_two_classes
 from .report import Report
 from .statistics import ClassStatistics
@@ -38,6 +41,7 @@ def measure(
     outliers: object = None,
     weight_decay: float | None = None,
     feature_decay: float | None = None,
+    details: bool = False,
     progress: Progress | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every: float = 60.0,
@@ -93,6 +97,9 @@ def measure(
         Features of samples of none of the classes, for ``nc5_orthogonality``.
     weight_decay, feature_decay : float, optional
         Decays of the squared loss: the first for ``mse_*``, zero by default, both for ``nc2_gof_*``.
+    details : bool, default False
+        Whether to add ``report.details``: values by class, pair and tile that `Report.to_html` and ``plot_*`` draw.
+        It takes about the time of two more sweeps over the pairs of classes.
     progress : callable, optional
         Called with (rows done, rows in all) after each block; both passes count.
     checkpoint : path, optional
@@ -135,6 +142,7 @@ def measure(
         outliers=outliers,
         weight_decay=weight_decay,
         feature_decay=feature_decay,
+        details=details,
     )
     measurement = Measurement.of(features, labels, weights, bias, options)
     keeping = None if checkpoint is None else Checkpoint(checkpoint, measurement.fingerprint(), checkpoint_every)
@@ -157,6 +165,7 @@ def measure_statistics(
     outliers: object = None,
     weight_decay: float | None = None,
     feature_decay: float | None = None,
+    details: bool = False,
 ) -> Report:
     """Measure what class statistics alone can tell: everything but NC4.
 
@@ -164,7 +173,7 @@ def measure_statistics(
     ----------
     stats : ClassStatistics
         Without a scatter, ``nc1_pinv`` and what else needs one is left out too.
-    weights, bias, metrics, weighting, conventions, errors, outliers, weight_decay, feature_decay
+    weights, bias, metrics, weighting, conventions, errors, outliers, weight_decay, feature_decay, details
         As in `measure`.
 
     Returns
@@ -181,4 +190,14 @@ def measure_statistics(
     plan = plan_statistics(metrics, extras.available.union(name for name, there in held.items() if there))
     require_two_classes(stats)
     subject = Subject(stats, head, definitions, extras.decays, extras.outlier_mean(stats.num_features))
-    return findings(subject, plan, {}, errors=errors, steps=("metrics of given class statistics",))
+    begin = time.perf_counter()
+    report = findings(subject, plan, {}, errors=errors, steps=("metrics of given class statistics",))
+    if not details:
+        return report
+    inputs = describe_inputs(weights=weights, bias=bias) | {"statistics": _described(stats)}
+    seconds = time.perf_counter() - begin
+    return replace(report, details=details_of(subject, misses=None, confusion=None, inputs=inputs, seconds=seconds))
+
+
+def _described(stats: ClassStatistics) -> str:
+    return f"{stats.num_rows:,} rows, {stats.num_classes:,} classes, {stats.num_features:,} features"

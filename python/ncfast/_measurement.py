@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Generator, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TypeVar
 
@@ -13,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from ._checkpoint import Checkpoint, array_bytes, digest_of
 from ._choices import as_choice
 from ._classifier import Classifier
+from ._confusion import Confusion
 from ._conventions import Conventions, as_conventions
 from ._features import as_features
 from ._findings import findings
@@ -22,6 +24,7 @@ from ._runtime import info
 from ._second_pass import SecondPass, Seen
 from ._subject import Subject
 from ._version import __version__
+from .details import describe_inputs, details_of
 from .metrics._samples import read_samples, sample_mean
 from .metrics.class_rank import ranks_of
 from .metrics.variability import require_two_classes
@@ -50,6 +53,7 @@ class Options:
     outliers: object = None
     weight_decay: float | None = None
     feature_decay: float | None = None
+    details: bool = False
 
 
 @dataclass(frozen=True)
@@ -89,6 +93,7 @@ class Measurement:
     extras: Extras
     precision: str
     errors: bool
+    inputs: dict[str, str] | None = None  # in words, if details are wanted
 
     @classmethod
     def of(
@@ -96,7 +101,12 @@ class Measurement:
     ) -> Measurement:
         """Check all arguments and plan."""
         samples = as_samples(features, labels, options.sample_weights, options.nonfinite)
-        return cls.about(samples, weights, bias, options)
+        measurement = cls.about(samples, weights, bias, options)
+        if not options.details:
+            return measurement
+        given = {"sample_weights": options.sample_weights, "outliers": options.outliers}
+        inputs = describe_inputs(features=features, labels=labels, weights=weights, bias=bias, **given)
+        return replace(measurement, inputs=inputs)
 
     @classmethod
     def about(
@@ -133,7 +143,15 @@ class Measurement:
         samples, plan, extras = self.samples, self.plan, self.extras
         outliers = None if extras.outliers is None else as_features(extras.outliers)
         keys = sorted(plan.keys), sorted(plan.named)
-        chosen = (*keys, plan.scatter, plan.projection, self.definitions, self.precision, self.errors)
+        chosen = (
+            *keys,
+            plan.scatter,
+            plan.projection,
+            self.definitions,
+            self.precision,
+            self.errors,
+            self.inputs is None,
+        )
         how = (__version__, info()["isa"], samples.source.block_rows(), samples.nonfinite, samples.num_classes)
         arrays = (samples.labels, samples.chosen, samples.weights, self.head.weights, self.head.bias)
         return digest_of(
@@ -147,6 +165,7 @@ class Measurement:
 
     def run(self, block_rows: int, checkpoint: Checkpoint | None = None) -> Run:
         """Measure, about this many rows a step, yielding how many were read."""
+        begin = time.perf_counter()
         stats, skipped = yield from self.samples.collect(
             block_rows, scatter=self.plan.scatter, precision=self.precision, checkpoint=checkpoint
         )
@@ -156,7 +175,12 @@ class Measurement:
         if self.plan.ranks:
             classes, weights = self.samples.all_usable()
             seen.add_ranks(ranks_of(self.samples.source, classes, stats.num_classes, weights=weights))
-        return self.report(subject, seen, skipped)
+        report = self.report(subject, seen, skipped)
+        if self.inputs is None:
+            return report
+        seconds = time.perf_counter() - begin
+        details = details_of(subject, misses=seen.misses, confusion=seen.confusion, inputs=self.inputs, seconds=seconds)
+        return replace(report, details=details)
 
     def subject(self, stats: ClassStatistics) -> Subject:
         """Return what metrics share, once the statistics are there."""
@@ -165,7 +189,8 @@ class Measurement:
 
     def second_pass(self, subject: Subject) -> SecondPass:
         """Return the pass that needs the class means, before its first row."""
-        return SecondPass(subject, self.plan, self.products, self.samples.source.native)
+        confusion = None if self.inputs is None else Confusion(subject.stats.num_classes)
+        return SecondPass(subject, self.plan, self.products, self.samples.source.native, confusion)
 
     def report(self, subject: Subject, seen: Seen, skipped: int) -> Report:
         """Return what all passes come to."""

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ._classifier import Classifier
+from ._confusion import Confusion
 from ._features import Block
 from ._plan import Plan
 from ._subject import Subject
@@ -25,6 +26,7 @@ _SUMS = {
     "projection": ("column_squares",),
     "decisions": ("samples", "nearest_is_label", "right_by_class", "disagreements", "rows", "certified"),
     "margins": ("total", "weight"),
+    "confusion": ("codes", "counts"),
 }
 _LEAST = "margins.least"
 
@@ -35,6 +37,7 @@ class Seen:
 
     values: dict[str, float] = field(default_factory=dict)
     misses: Float | None = None
+    confusion: Confusion | None = None
     steps: tuple[str, ...] = ()
 
     def add_ranks(self, ranks: Float) -> None:
@@ -46,17 +49,23 @@ class Seen:
 class SecondPass:
     """NC1 by projection, decisions and margins, as planned.
 
-    `products` is the precision of large products, `native` that of the blocks.
+    `products` is the precision of large products, `native` that of the blocks; `confusion` is filled on the way.
     """
 
     def __init__(
-        self, subject: Subject, plan: Plan, products: type[np.floating[Any]], native: type[np.floating[Any]]
+        self,
+        subject: Subject,
+        plan: Plan,
+        products: type[np.floating[Any]],
+        native: type[np.floating[Any]],
+        confusion: Confusion | None = None,
     ) -> None:
         stats, head = subject.stats, subject.head
         directions = subject.between if plan.projection else no_directions(stats.num_features)
         self.subject, self.plan = subject, plan
         self.projection = Projection(stats, directions, subject.weighting, products)
-        self.decisions = Decisions(subject, self.projection, native) if plan.decisions else None
+        self.confusion = confusion if plan.decisions else None
+        self.decisions = Decisions(subject, self.projection, native, self.confusion) if plan.decisions else None
         self.margins = None
         if plan.margins and head.weights is not None:
             self.margins = MarginSums.of(head.weights, subject.centre)
@@ -105,6 +114,7 @@ class SecondPass:
             seen.values["ncc_accuracy"] = decisions.nearest_is_label / decisions.samples
             if head.weights is not None:
                 seen.values["nc4_disagreement"] = decisions.disagreements / decisions.samples
+            seen.confusion = self.confusion
             seen.misses = 1.0 - decisions.right_by_class / np.where(stats.present, stats.counts, 1)
         if margins is not None:
             seen.values["cosine_margin_mean"], seen.values["cosine_margin_min"] = margins.summary()

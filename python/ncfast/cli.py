@@ -41,6 +41,8 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="ncfast", description="Measure neural collapse in classifiers.")
     parser.add_argument("--version", action="version", version=f"ncfast {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    from ._pages_cli import add_commands as add_page_commands
+    from ._pages_cli import add_page_options
 
     measure = commands.add_parser(
         "measure",
@@ -57,6 +59,7 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     measure.add_argument("--weights", type=Path, help=".npy of shape (K, d): rows of the classifier")
     measure.add_argument("--bias", type=Path, help=".npy of shape (K,): its bias")
     measure.add_argument("--json", type=Path, metavar="OUT", help="also write the report there")
+    add_page_options(measure)
     measure.add_argument(
         "--metrics",
         default="standard",
@@ -101,6 +104,8 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
 
         add_commands(ufm, _progress)
 
+    add_page_commands(commands)
+
     info = commands.add_parser("info", help="print version, instruction sets, threads and build")
     info.set_defaults(run=_info)
     return parser
@@ -135,6 +140,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
 
 def _measure(options: argparse.Namespace) -> None:
     from . import measure, set_num_threads
+    from ._pages_cli import write_page
 
     if options.threads is not None:
         set_num_threads(options.threads)
@@ -152,10 +158,12 @@ def _measure(options: argparse.Namespace) -> None:
             precision=options.precision,
             nonfinite=options.nonfinite,
             method=options.method,
+            details=options.html is not None,
             progress=progress,
             checkpoint=options.checkpoint,
             checkpoint_every=options.checkpoint_every,
         )
+    report = write_page(report, options)
     if options.json is not None:
         report.to_json(options.json)
     print(report)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from . import _core
 from ._companion import Companion, companion_of
+from ._confusion import Confusion
 from ._features import Block
 from ._frame import unit_power
 from ._in_span import Projected, Reach, in_span
@@ -111,7 +112,13 @@ def _largest_scale(dtype: type[np.floating[Any]]) -> float:
 class Decisions:
     """Nearest class mean, and the classifier's decision if there is one, counted over blocks."""
 
-    def __init__(self, subject: Subject, projection: Projection, dtype: type[np.floating[Any]]) -> None:
+    def __init__(
+        self,
+        subject: Subject,
+        projection: Projection,
+        dtype: type[np.floating[Any]],
+        confusion: Confusion | None = None,
+    ) -> None:
         stats, head = subject.stats, subject.head
         self._nearest = nearest_mean_rule(stats, subject.scaled_means, subject.centre, dtype)
         self._linear: AffineRule | None = None
@@ -132,6 +139,7 @@ class Decisions:
         self.disagreements = 0.0
         self.rows = 0
         self.certified = 0
+        self.confusion = confusion
 
     def _certify(self, subject: Subject) -> None:
         """Certify both rules: from the sweep over the means, and if that says little of the classifier, by itself."""
@@ -167,6 +175,9 @@ class Decisions:
         self.right_by_class += np.bincount(
             labels[right], None if weights is None else weights[right], minlength=self.right_by_class.size
         )
+        if self.confusion is not None:
+            wrong = (nearest != labels) & kept
+            self.confusion.add(labels[wrong], nearest[wrong], None if weights is None else weights[wrong])
         if self._linear is not None:
             self.disagreements += _weight_of((nearest != chosen) & kept, weights)
 

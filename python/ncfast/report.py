@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import math
 import os
-from collections.abc import ItemsView, Iterator, KeysView, ValuesView
+from collections.abc import ItemsView, Iterator, KeysView, Mapping, Sequence, ValuesView
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,20 +11,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ._version import __version__
-
 if TYPE_CHECKING:
     import pandas
+    import pyarrow
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-_SECTIONS = (
-    ("NC1  variability within classes", ("nc1_", "cdnv", "vci", "class_")),
-    ("NC2  geometry", ("nc2_",)),
-    ("     spectrum", ("means_", "weights_")),
-    ("NC3  duality of weights and means", ("nc3_", "unc3_")),
-    ("NC4  nearest class mean", ("nc4_", "ncc_", "cosine_")),
-    ("     squared loss", ("mse_",)),
-    ("NC5  features of no class", ("nc5_",)),
-)
+    from .details import Details
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +56,8 @@ class Report:
         Classes that have not collapsed: mean squared deviation v_k over ten times that of the median class; or mean
         of ``v_k / ||mu_k - mu_l||^2`` over the other classes above 0.1; or more than 1 % of own samples nearer to
         the mean of another class. The last two as far as the report has ``cdnv`` and ``ncc_accuracy``.
+    details : Details or None
+        Values by class, pair and tile, if they were asked for: what pictures show.
     """
 
     metrics: dict[str, float]
@@ -83,6 +76,7 @@ class Report:
     at_floor: tuple[str, ...] = ()
     errors: dict[str, float] = field(default_factory=dict)
     uncollapsed: tuple[int, ...] = ()
+    details: Details | None = None
 
     def __getitem__(self, key: str) -> float:
         try:
@@ -115,33 +109,76 @@ class Report:
         """Return the metrics as a flat dict of floats."""
         return dict(self.metrics)
 
+    def row(self) -> dict[str, float]:
+        """Return the metrics, and where there is one ``<metric>_floor`` and ``<metric>_error``, as one flat dict."""
+        floors = {f"{name}_floor": value for name, value in self.floors.items()}
+        errors = {f"{name}_error": value for name, value in self.errors.items()}
+        return self.metrics | floors | errors
+
     def to_json(self, path: str | os.PathLike[str] | None = None) -> str:
         """Return the whole report as strict JSON, and write it to `path` if given.
 
         JSON has no infinity: such values become the strings ``"inf"``, ``"-inf"`` and ``"nan"``.
         """
-        content = {
-            "ncfast": __version__,
-            "metrics": _strict_values(self.metrics),
-            "spectra": {name: [_strict(float(v)) for v in values] for name, values in self.spectra.items()},
-            "num_samples": self.num_samples,
-            "num_features": self.num_features,
-            "num_classes": self.num_classes,
-            "classes": None if self.classes is None else list(self.classes),
-            "missing_classes": list(self.missing_classes),
-            "skipped_rows": self.skipped_rows,
-            "feature_dtype": self.feature_dtype,
-            "weighting": self.weighting,
-            "plan": list(self.plan),
-            "conventions": self.conventions,
-            "floors": _strict_values(self.floors),
-            "at_floor": list(self.at_floor),
-            "errors": _strict_values(self.errors),
-            "uncollapsed": list(self.uncollapsed),
-        }
-        text = json.dumps(content, indent=2, allow_nan=False)
+        from ._report_json import to_text
+
+        text = to_text(self)
         if path is not None:
             Path(path).write_text(text + "\n", encoding="utf-8")
+        return text
+
+    @classmethod
+    def from_json(cls, path: str | os.PathLike[str]) -> Report:
+        """Read what `to_json` wrote.
+
+        Raises
+        ------
+        ValueError
+            If the file is something else, or damaged; the message names it.
+        OSError
+            If it cannot be opened.
+        """
+        from ._report_json import read
+
+        return cls(**read(path))
+
+    def to_html(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        class_names: Sequence[str] | None = None,
+        history: Mapping[str, Report] | None = None,
+        title: str | None = None,
+    ) -> str:
+        """Return the report as one self-contained web page, and write it to `path` if given.
+
+        It needs no network and no script, and follows the reader's choice of light or dark. Without
+        `details` it has no pictures by class: measure with ``details=True``.
+
+        Parameters
+        ----------
+        path : path-like, optional
+            File to write, whole or not at all.
+        class_names : sequence of str, optional
+            Name of each class in [0, K).
+        history : mapping of str to Report, optional
+            Earlier reports by name, in order, for curves that end with this one. Names that end in numbers, as
+            ``"epoch-10"``, place them along the axis.
+        title : str, optional
+            Heading of the page.
+
+        Raises
+        ------
+        ValueError
+            If `class_names` are not one per class.
+        """
+        from .page import report_page
+
+        text = report_page(self, class_names=class_names, history=history, title=title)
+        if path is not None:
+            from .page.files import write_text
+
+            write_text(path, text)
         return text
 
     def to_frame(self) -> pandas.DataFrame:
@@ -154,91 +191,87 @@ class Report:
             import pandas
         except ImportError:
             raise ImportError('to_frame needs pandas: pip install "ncfast[frame]"') from None
-        columns = dict(self.metrics)
-        columns |= {f"{name}_floor": value for name, value in self.floors.items()}
-        columns |= {f"{name}_error": value for name, value in self.errors.items()}
-        frame = pandas.DataFrame([columns])
+        frame = pandas.DataFrame([self.row()])
         frame.attrs["conventions"] = dict(self.conventions)
         return frame
 
+    def to_arrow(self) -> pyarrow.Table:
+        """Return an Arrow table of one row, columns as in `to_frame`; its metadata has the conventions."""
+        try:
+            import pyarrow
+        except ImportError:
+            raise ImportError('to_arrow needs pyarrow: pip install "ncfast[arrow]"') from None
+        columns = {name: [value] for name, value in self.row().items()}
+        return pyarrow.table(columns).replace_schema_metadata(self.conventions)
+
+    def plot_cosines(self, frame: str = "means", *, axes: Axes | None = None) -> Figure:
+        """Draw the cosines between class ``"means"`` or ``"weights"``, similar classes side by side.
+
+        Parameters
+        ----------
+        frame : {"means", "weights"}, default "means"
+            Whose cosines.
+        axes : matplotlib Axes, optional
+            Where to draw; by default a new figure, of this panel alone and unknown to pyplot.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+
+        Raises
+        ------
+        ValueError
+            If the report has no `details`, or nothing of what is to be drawn.
+        ImportError
+            Without matplotlib: ``pip install "ncfast[plot]"``.
+        """
+        from .plots import cosines
+
+        return cosines(self, frame, axes)
+
+    def plot_spectrum(self, *, axes: Axes | None = None) -> Figure:
+        """Draw the singular values of centred class means and weights; see `plot_cosines`."""
+        from .plots import spectrum
+
+        return spectrum(self, axes)
+
+    def plot_norms(self, *, axes: Axes | None = None) -> Figure:
+        """Draw the length of each class mean and weight vector over their mean; see `plot_cosines`."""
+        from .plots import norms
+
+        return norms(self, axes)
+
+    def plot_spreads(self, *, axes: Axes | None = None) -> Figure:
+        """Draw the spread of each class over the mean length of class means; see `plot_cosines`."""
+        from .plots import spreads
+
+        return spreads(self, axes)
+
+    def plot_pairs(self, *, class_names: Sequence[str] | None = None, axes: Axes | None = None) -> Figure:
+        """Draw the CDNV of the worst pairs of classes; see `plot_cosines`."""
+        from .plots import pairs
+
+        return pairs(self, class_names, axes)
+
+    def plot_confusion(self, *, axes: Axes | None = None) -> Figure:
+        """Draw which classes are nearest to the means of which others; see `plot_cosines`."""
+        from .plots import confusion
+
+        return confusion(self, axes)
+
+    def plot_history(self, history: Mapping[str, Report]) -> Figure:
+        """Draw curves of NC1 to NC4 over earlier reports and this one; see `to_html`."""
+        from ._curves import ending_with
+        from .plots import curves
+
+        return curves(ending_with(self, history))
+
     def __str__(self) -> str:
-        lines = [self._headline()]
-        for title, rows in self._sections():
-            lines += ["", title]
-            lines += [f"  {name:<34}{_shown(value):>12}  {self._note(name)}".rstrip() for name, value in rows]
-        return "\n".join([*lines, *self._remarks()])
+        from ._report_text import as_text
+
+        return as_text(self)
 
     def _repr_html_(self) -> str:
-        import html
+        from ._report_text import as_table
 
-        body = []
-        for title, rows in self._sections():
-            body.append(f'<tr><th colspan="3" style="text-align:left">{html.escape(title.strip())}</th></tr>')
-            body += [
-                f"<tr><td>{name}</td><td>{_shown(value)}</td>"
-                f'<td style="text-align:left">{html.escape(self._note(name))}</td></tr>'
-                for name, value in rows
-            ]
-        remarks = "".join(f"<br>{html.escape(line)}" for line in self._remarks() if line)
-        return f"<table><caption>{html.escape(self._headline())}{remarks}</caption>{''.join(body)}</table>"
-
-    def _note(self, name: str) -> str:
-        """Say what is known of a value besides it."""
-        error = f"± {self.errors[name]:.2g}" if name in self.errors else ""
-        floor = f"at the rounding floor, {self.floors[name]:.2g}" if name in self.at_floor else ""
-        return "  ".join(filter(None, (error, floor)))
-
-    def _headline(self) -> str:
-        dtype = f", {self.feature_dtype}" if self.feature_dtype else ""
-        return (
-            f"Neural collapse: {self.num_samples:,} samples, {self.num_features:,} features,"
-            f" {self.num_classes:,} classes{dtype}, {self._definitions()}"
-        )
-
-    def _definitions(self) -> str:
-        name = self.conventions.get("name", "ncfast")
-        return f"weighting {self.weighting!r}" if name == "ncfast" else f"conventions {name!r}"
-
-    def _sections(self) -> list[tuple[str, list[tuple[str, float]]]]:
-        sections = []
-        for title, prefixes in _SECTIONS:
-            rows = [(name, value) for name, value in self.metrics.items() if name.startswith(prefixes)]
-            if rows:
-                sections.append((title, rows))
-        return sections
-
-    def _remarks(self) -> list[str]:
-        remarks = []
-        if self.classes is not None:
-            remarks.append(f"only samples of these classes count: {_some(self.classes)}")
-        if self.uncollapsed:
-            present = self.num_classes - len(self.missing_classes)
-            share = f"{len(self.uncollapsed)} of {present}"
-            remarks.append(
-                f"classes that have not collapsed, or far less than the others ({share}): {_some(self.uncollapsed)}"
-            )
-        if self.at_floor:
-            remarks.append(f"what lies at its floor may be rounding of the {self.feature_dtype} features alone")
-        if self.missing_classes:
-            remarks.append(
-                f"{len(self.missing_classes)} class(es) without samples are left out: {_some(self.missing_classes)}"
-            )
-        if self.skipped_rows:
-            remarks.append(f"{self.skipped_rows} row(s) with NaN or infinity were skipped")
-        return ["", *remarks] if remarks else []
-
-
-def _some(classes: tuple[int, ...]) -> str:
-    return ", ".join(map(str, classes[:10])) + (", ..." if len(classes) > 10 else "")
-
-
-def _shown(value: float) -> str:
-    return f"{value:.6g}"
-
-
-def _strict(value: float) -> float | str:
-    return value if math.isfinite(value) else str(value)
-
-
-def _strict_values(values: dict[str, float]) -> dict[str, float | str]:
-    return {name: _strict(value) for name, value in values.items()}
+        return as_table(self)
