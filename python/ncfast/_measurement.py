@@ -105,7 +105,8 @@ class Measurement:
         if not options.details:
             return measurement
         given = {"sample_weights": options.sample_weights, "outliers": options.outliers}
-        inputs = describe_inputs(features=features, labels=labels, weights=weights, bias=bias, **given)
+        held = getattr(features, "labels", None) if labels is None else labels
+        inputs = describe_inputs(features=features, labels=held, weights=weights, bias=bias, **given)
         return replace(measurement, inputs=inputs)
 
     @classmethod
