@@ -2,7 +2,7 @@
 
 `Accumulator` collects class statistics on the device of the features without waiting for it;
 `all_reduce` merges those of the ranks of a process group; `NeuralCollapse` is both as a ``torchmetrics.Metric``;
-`sweep_pairs` and `decide` are the large comparisons of frames and samples, on the device.
+`sweep_pairs` and `Decisions` are the large comparisons of frames and samples, on the device.
 """
 
 from importlib import import_module
@@ -16,25 +16,31 @@ except ImportError as error:
 if TYPE_CHECKING:
     from ._sharding import full_head, local_rows
     from .accumulator import Accumulator
+    from .decisions import Decisions
     from .distributed import all_reduce, join_classes, sampler_mask
     from .metric import NeuralCollapse
+    from .pairs import sweep_pairs
 
 __all__ = [
     "Accumulator",
+    "Decisions",
     "NeuralCollapse",
     "all_reduce",
     "full_head",
     "join_classes",
     "local_rows",
     "sampler_mask",
+    "sweep_pairs",
 ]
 
 # Where each name lives: imported when first asked for, as in `ncfast` itself.
 _HOMES = {
     "_sharding": ("full_head", "local_rows"),
     "accumulator": ("Accumulator",),
+    "decisions": ("Decisions",),
     "distributed": ("all_reduce", "join_classes", "sampler_mask"),
     "metric": ("NeuralCollapse",),
+    "pairs": ("sweep_pairs",),
 }
 
 
