@@ -353,9 +353,9 @@ def test_bad_use_teaches(net: Net) -> None:
     cases: list[tuple[type[Exception], str, Any]] = [
         (TypeError, "model is a function; wanted a torch.nn.Module", lambda: nct.watch(test_positions)),  # type: ignore[arg-type]
         (TypeError, "model is a DataParallel", lambda: nct.watch(nn.DataParallel(net))),
-        (ValueError, "layers has 'conv', which matches no module of Net; modules are: first, act", lambda: nct.watch(net, layers="conv")),
+        (ValueError, "layers has 'conv', which matches no module of Net; modules are: first, act", lambda: nct.watch(net, layers="conv")),  # noqa: E501
         (ValueError, "layers has the head, 'fc'", lambda: nct.watch(net, layers=["act", "fc"])),
-        (ValueError, "labels is 'labels', which is no argument of Net.forward: x", lambda: nct.watch(net, labels="labels")),
+        (ValueError, "labels is 'labels', which is no argument of Net.forward: x", lambda: nct.watch(net, labels="labels")),  # noqa: E501
         (ValueError, "mode is 'both'; wanted one of 'train', 'eval', 'any'", lambda: nct.watch(net, mode="both")),
         (ValueError, "positions is 'max'; wanted 'mean', 'flatten'", lambda: nct.watch(net, positions="max")),
     ]  # fmt: skip
