@@ -7,6 +7,7 @@ import os
 import platform
 import time
 from collections.abc import Callable
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -35,6 +36,7 @@ def describe(threads: int) -> dict[str, str]:
     }
 
 
+@cache
 def product_rates() -> dict[str, float]:
     """Operations per second of ``X @ Y.T``, by dtype: the better of numpy and torch."""
     rates = {}
@@ -46,6 +48,7 @@ def product_rates() -> dict[str, float]:
     return rates
 
 
+@cache
 def reading_rate() -> float:
     """Bytes per second that torch sums float32 values at."""
     values = torch.ones(100_000_000)

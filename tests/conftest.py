@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -12,6 +14,14 @@ from hypothesis import settings
 settings.register_profile("repeatable", deadline=None, derandomize=True, max_examples=60)
 settings.register_profile("search", deadline=None, max_examples=500)
 settings.load_profile(os.environ.get("NCFAST_HYPOTHESIS_PROFILE", "repeatable"))
+
+
+@pytest.fixture
+def heeds_interrupts() -> Iterator[None]:
+    """Children that are started meanwhile are not deaf to SIGINT, as those of a job in the background are."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

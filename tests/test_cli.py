@@ -106,11 +106,11 @@ def pickled(path: str) -> str:
         (lambda path: damaged(path, b"not numpy at all"), "features.npy"),
         (lambda path: damaged(path, Path(path).read_bytes()[:-40]), "features.npy"),
         (lambda path: damaged(path, b"\x93NUMPY\x01\x00\x10\x00{'descr': '<f4((('"), "features.npy"),
-        (archive, "wanted one array"),
+        (archive, "not a readable .npy"),
         (pickled, "features.npy"),
         (lambda path: Path(path).unlink(), "No such file"),
-        (lambda path: np.save(path, np.arange(8).reshape(2, 4)), "features has dtype int64"),
-        (lambda path: np.save(path, np.zeros((3, 4))), "labels has length 400; wanted 3"),
+        (lambda path: np.save(path, np.arange(8).reshape(2, 4)), "of int64; wanted features"),
+        (lambda path: np.save(path, np.zeros((3, 4))), "holds 400 labels; wanted 3"),
     ],
 )
 def test_user_errors_are_one_line_and_exit_2(files: dict[str, str], spoil, message: str) -> None:  # type: ignore[no-untyped-def]
@@ -164,6 +164,7 @@ def test_progress_goes_to_a_terminal_on_stderr_only(files: dict[str, str]) -> No
         assert (b"rows" in drawn) == (not quiet)
 
 
+@pytest.mark.usefixtures("heeds_interrupts")
 def test_interrupt_exits_130_without_traceback(tmp_path: Path) -> None:
     features, labels = tmp_path / "features.npy", tmp_path / "labels.npy"
     shape = (2_000_000, 500)  # sparse on disk
@@ -174,7 +175,10 @@ def test_interrupt_exits_130_without_traceback(tmp_path: Path) -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         time.sleep(2)
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
+        try:
+            out, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert process.returncode == 130
     assert out == ""
     assert "Traceback" not in err

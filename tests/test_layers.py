@@ -57,13 +57,13 @@ def test_blocks_of_all_layers_are_read_side_by_side(rng, monkeypatch):
     monkeypatch.setattr(_features, "_BLOCK_BYTES", 4 * 16 * 100)
     wide, labels = make_features(1000, 16, 2, 0.1, 1, np.float32, rng)
     reads = []
-    plain = _features.Features.block
+    plain = _features.Held.block
 
     def block(self, start, stop):
         reads.append((self.cols, start, stop))
         return plain(self, start, stop)
 
-    monkeypatch.setattr(_features.Features, "block", block)
+    monkeypatch.setattr(_features.Held, "block", block)
     told = []
     ncfast.measure_layers(
         {"wide": wide, "thin": wide[:, :4].copy()},

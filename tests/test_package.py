@@ -29,7 +29,7 @@ def test_every_module_can_be_imported_first() -> None:
     package = ROOT / "python" / "ncfast"
     names = [".".join(path.relative_to(package.parent).with_suffix("").parts) for path in package.rglob("*.py")]
     code = (
-        "import os, sys, numpy\n"
+        "import os, sys, numpy, torch\n"
         "for name in sys.argv[1:]:\n"
         "    if os.fork() == 0:\n"
         "        __import__(name)\n"
@@ -63,6 +63,7 @@ def test_public_names() -> None:
         "measure_layers",
         "measure_statistics",
         "metrics",
+        "open_features",
         "set_num_threads",
         "ufm",
     ]

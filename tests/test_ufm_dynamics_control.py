@@ -110,6 +110,7 @@ ufm.descend(problem, iterations=10**7, record_every=10**5, checkpoint={str(path)
     assert features[0].tobytes() == np.concatenate([plain.final.means, plain.final.deviations]).tobytes()
 
 
+@pytest.mark.usefixtures("heeds_interrupts")
 def test_an_interrupt_from_the_keyboard_stops_within_half_a_second(tmp_path: Path) -> None:
     path = tmp_path / "run.npz"
     code = f"""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-from . import accuracy, kernels, pairs, report, roofline, scaling, ufm
+from . import accuracy, files, kernels, pairs, report, roofline, scaling, ufm
 
 SUITES: dict[str, ModuleType] = {
     "kernels": kernels,
@@ -16,6 +16,7 @@ SUITES: dict[str, ModuleType] = {
     "scaling": scaling,
     "accuracy": accuracy,
     "ufm": ufm,
+    "files": files,
 }
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .. import baselines, data, memory, timing
-from ..baselines import NUMPY, OURS, Report
+from ..baselines import NUMPY, OURS, TORCH, TORCH_BEST, Report
+from ..floors import report_floor
 from ..results import Table, ratio, seconds
 
 if TYPE_CHECKING:
@@ -26,12 +27,16 @@ def run(options: Options) -> list[Table]:
     others = [name for name in names if name != OURS]
     first = ["N", "d", "K", "state"]
     times = Table("Whole report: median time, and multiples of the time of ncfast", [*first, *names, "noise"])
+    floors = Table(
+        "Whole report: what its large parts cost at best, and how many times that torch takes",
+        [*first, "floor", "floor / ncfast", f"{TORCH} / floor", f"{TORCH_BEST} / floor"],
+    )
     peaks = Table("Whole report: peak memory beyond the features, MiB", [*first, "features", *names])
     equal = Table("Whole report: largest relative difference to ncfast / samples decided otherwise", [*first, *others])
     for shape in SHAPES:
         n = max(shape[0] // 10, 2 * shape[2]) if options.quick else shape[0]
         for state in data.STATES:
-            _one_case((n, *shape[1:]), state, options, times, peaks, equal)
+            _one_case((n, *shape[1:]), state, options, times, floors, peaks, equal)
     times.notes += [
         "the torch baselines work in float32 throughout, ncfast in float32 products and float64 sums, numpy in float64",
         "ncfast reports 22 numbers more than the baselines, among them the spectra of means and weights, and checks"
@@ -44,11 +49,16 @@ def run(options: Options) -> list[Table]:
         f"asserted: all metrics within {TOLERANCE:g}, and at most {_TIES:g} of the samples, those at a boundary to"
         " float32 rounding, decided differently"
     )
-    return [times, peaks, equal]
+    floors.notes.append(
+        "floor: reading twice, the products and the eigenvalues that no plan of ncfast can do without"
+        " (`bench/floors.py`), at the rates of torch.sum, of X @ Y.T (the better of numpy and torch) and of LAPACK on"
+        " this machine; torch over floor is the most that any ratio in the first table could be"
+    )
+    return [times, floors, peaks, equal]
 
 
 def _one_case(
-    shape: tuple[int, int, int], state: str, options: Options, times: Table, peaks: Table, equal: Table
+    shape: tuple[int, int, int], state: str, options: Options, times: Table, floors: Table, peaks: Table, equal: Table
 ) -> None:
     case = data.in_state(*shape, state)
     contenders = {
@@ -70,6 +80,11 @@ def _one_case(
     noise = f"{max(timing.spread for timing in took.values()):.0%}"
     times.rows.append([*head, *(cells.get(name, "n/a") for name in times.header[4:-1]), noise])
     times.records.append({**record, "threads": options.threads, "seconds": {n: vars(t) for n, t in took.items()}})
+
+    floor = report_floor(shape, state)
+    most = [took[name].median / floor for name in (TORCH, TORCH_BEST)]
+    floors.rows.append([*head, seconds(floor), f"{floor / base:.2f}", *(f"{ratio(value)}x" for value in most)])
+    floors.records.append({**record, "floor": floor})
 
     need = {name: memory.peak_beyond_input(name, shape, state, options.threads) for name in contenders}
     megabytes = {name: "?" if bytes_ is None else f"{bytes_ / _MIB:.0f}" for name, bytes_ in need.items()}

@@ -34,6 +34,18 @@ Rows<T> rows_of(const Array<T>& array, const char* name) {
             array.shape(0) <= 1 ? array.shape(1) : array.strides(0) / size};
 }
 
+/// Two-dimensional view by rows or by columns.
+template <class T>
+Matrix<T> matrix_of(const Array<T>& array, const char* name) {
+    constexpr auto size = static_cast<py::ssize_t>(sizeof(T));
+    require(array.ndim() == 2, name, "two-dimensional");
+    const auto step = [&](int axis) { return array.shape(axis) <= 1 ? 1 : array.strides(axis) / size; };
+    const bool aligned = array.strides(0) % size == 0 && array.strides(1) % size == 0;
+    require(array.size() == 0 || (aligned && step(0) >= 0 && step(1) >= 0 && (step(0) == 1 || step(1) == 1)),
+            name, "contiguous along its rows or columns");
+    return {array.data(), array.shape(0), array.shape(1), step(0), step(1)};
+}
+
 template <class T>
 void require_dense(const Array<T>& array, Index size, const char* name) {
     require((array.flags() & py::array::c_style) != 0 && array.size() == size, name,

@@ -67,23 +67,24 @@ void rank_update(const Array<double>& vectors, double sign, Array<double>& scatt
     if (v.rows > 0) kernels().f64.scatter(job);
 }
 
-Array<double> multiply(const Rows<double>& left, const Rows<double>& right, bool symmetric) {
+Array<double> multiply(const Matrix<double>& left, const Matrix<double>& right, bool symmetric) {
     require(left.cols == right.cols, "right", "as wide as left");
     Array<double> out({left.rows, right.rows});
-    const GramJob job{left, right, symmetric, out.mutable_data(),
-                      threads_for(work_of(left, static_cast<double>(right.rows)))};
+    const GramJob job{
+        left, right, symmetric, out.mutable_data(),
+        threads_for(static_cast<double>(left.rows * left.cols) * static_cast<double>(right.rows))};
     py::gil_scoped_release release;
     kernels().gram(job);
     return out;
 }
 
 Array<double> gram(const Array<double>& vectors) {
-    const Rows<double> v = rows_of(vectors, "vectors");
+    const Matrix<double> v = matrix_of(vectors, "vectors");
     return multiply(v, v, true);
 }
 
 Array<double> cross_gram(const Array<double>& left, const Array<double>& right) {
-    return multiply(rows_of(left, "left"), rows_of(right, "right"), false);
+    return multiply(matrix_of(left, "left"), matrix_of(right, "right"), false);
 }
 
 template <class T>

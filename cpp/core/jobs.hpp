@@ -199,8 +199,8 @@ struct PairsJob {
 
 /// product = A B^T. With `symmetric` (B is A) the upper triangle mirrors the lower.
 struct GramJob {
-    Rows<double> left;
-    Rows<double> right;
+    Matrix<double> left;
+    Matrix<double> right;
     bool symmetric;
     double* product;  // (left.rows, right.rows) out
     int threads;

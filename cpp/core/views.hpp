@@ -17,6 +17,14 @@ struct Rows {
     Index stride;
 };
 
+/// Matrix stored by rows (col_step 1) or by columns (row_step 1).
+template <class T>
+struct Matrix {
+    const T* data;
+    Index rows, cols;
+    Index row_step, col_step;
+};
+
 /// Consecutive positions [begin, end) of a grouped row order that hold rows of one class.
 /// `slot` names the partial sum it writes, or -1 when it is its class's only run.
 struct ClassRun {

@@ -2,11 +2,12 @@
 #include <limits>
 
 #include "kernels/kernels.hpp"
+#include "kernels/products.hpp"
 
 namespace ncfast::NCFAST_ISA {
 namespace {
 
-constexpr Index kBlockRows = 128;
+constexpr Index kBlockRows = 144;
 constexpr Index kTileClasses = 512;
 constexpr Index kMaxCandidates = 32;
 constexpr Index kChunk = 16;
@@ -279,7 +280,7 @@ template <class T>
 void decide(const DecideJob<T>& job) {
     const bool companion = job.companion.slopes != nullptr;
     const Index tile_classes = smaller(kTileClasses, job.num_classes);
-    const ConstRowMap<T> weights(job.weights, job.num_classes, job.width, Eigen::OuterStride<>(job.width));
+    Packed<T> weights(job.width, job.num_classes);
     const CompanionErrors<T> companion_errors(job);
 #pragma omp parallel num_threads(job.threads) if (job.threads > 1)
     {
@@ -289,6 +290,10 @@ void decide(const DecideJob<T>& job) {
         Sample bounds[kBlockRows];
         Eigen::Matrix<Contenders<T>, Eigen::Dynamic, 1> first_rule(kBlockRows);
         Eigen::Matrix<Contenders<T>, Eigen::Dynamic, 1> second_rule(companion ? kBlockRows : 0);
+#pragma omp for
+        for (Index p = 0; p < blocks_of(job.num_classes, kPanelCols<T>); ++p) {
+            weights.fill(rows_of(job.weights, job.width), job.num_classes, p);
+        }
 #pragma omp for schedule(dynamic)
         for (Index b = 0; b < blocks_of(job.num_rows, kBlockRows); ++b) {
             const Index first = b * kBlockRows;
@@ -302,8 +307,8 @@ void decide(const DecideJob<T>& job) {
             }
             for (Index k = 0; k < job.num_classes; k += tile_classes) {
                 const Index n = smaller(tile_classes, job.num_classes - k);
-                products.topLeftCorner(rows, n).noalias() =
-                    samples.topRows(rows) * weights.middleRows(k, n).transpose();
+                multiply(rows_of(samples.data(), job.width), rows, weights, k, n, products.data(),
+                         tile_classes);
                 for (Index i = 0; i < rows; ++i) {
                     const T* row = products.data() + i * tile_classes;
                     scores.offer(job, row, k, n, bounds[i], first_rule[i]);

@@ -1,15 +1,11 @@
 #include "kernels/kernels.hpp"
+#include "kernels/products.hpp"
 
 namespace ncfast::NCFAST_ISA {
 namespace {
 
-constexpr Index kTile = 128;
+constexpr Index kTile = 192;
 
-ConstRowMap<double> map_of(const Rows<double>& m) {
-    return {m.data, m.rows, m.cols, Eigen::OuterStride<>(m.stride)};
-}
-
-// A product kernel may sum (r, c) and (c, r) in different orders: the lower half stands for both.
 void mirror_tile(RowMap<double>& g, Index i, Index j, Index rows, Index cols) {
     for (Index r = 0; r < rows; ++r) {
         for (Index c = 0; c < (i == j ? r : cols); ++c) g(j + c, i + r) = g(i + r, j + c);
@@ -19,20 +15,27 @@ void mirror_tile(RowMap<double>& g, Index i, Index j, Index rows, Index cols) {
 }  // namespace
 
 void gram(const GramJob& job) {
-    const ConstRowMap<double> a = map_of(job.left);
-    const ConstRowMap<double> b = map_of(job.right);
-    RowMap<double> g(job.product, a.rows(), b.rows(), Eigen::OuterStride<>(b.rows()));
-    const Index row_tiles = blocks_of(a.rows(), kTile);
-    const Index col_tiles = blocks_of(b.rows(), kTile);
-#pragma omp parallel for num_threads(job.threads) schedule(dynamic) if (job.threads > 1)
-    for (Index t = 0; t < row_tiles * col_tiles; ++t) {
-        const Index i = t / col_tiles * kTile;
-        const Index j = t % col_tiles * kTile;
-        if (job.symmetric && j > i) continue;
-        const Index rows = smaller<Index>(kTile, a.rows() - i);
-        const Index cols = smaller<Index>(kTile, b.rows() - j);
-        g.block(i, j, rows, cols).noalias() = a.middleRows(i, rows) * b.middleRows(j, cols).transpose();
-        if (job.symmetric) mirror_tile(g, i, j, rows, cols);
+    const Matrix<double>& a = job.left;
+    const Matrix<double>& b = job.right;
+    const Operand<double> left{a.data, a.row_step, a.col_step};
+    const Operand<double> right{b.data, b.row_step, b.col_step};
+    RowMap<double> g(job.product, a.rows, b.rows, Eigen::OuterStride<>(b.rows));
+    const Index row_tiles = blocks_of(a.rows, kTile);
+    const Index col_tiles = blocks_of(b.rows, kTile);
+#pragma omp parallel num_threads(job.threads) if (job.threads > 1)
+    {
+        Packed<double> packed(b.cols, smaller(kTile, b.rows));
+#pragma omp for schedule(dynamic)
+        for (Index t = 0; t < row_tiles * col_tiles; ++t) {
+            const Index i = t / col_tiles * kTile;
+            const Index j = t % col_tiles * kTile;
+            if (job.symmetric && j > i) continue;
+            const Index rows = smaller(kTile, a.rows - i);
+            const Index cols = smaller(kTile, b.rows - j);
+            packed.fill(right.from(j), cols);
+            multiply(left.from(i), rows, packed, 0, cols, &g(i, j), b.rows);
+            if (job.symmetric) mirror_tile(g, i, j, rows, cols);
+        }
     }
 }
 

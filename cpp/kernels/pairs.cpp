@@ -2,15 +2,17 @@
 #include <limits>
 
 #include "kernels/kernels.hpp"
+#include "kernels/products.hpp"
 
 namespace ncfast::NCFAST_ISA {
 namespace {
 
 // The upper half of the K x K matrix is cut in square tiles. A tile's products stay in cache while all sums
 // are taken from them; each tile keeps sums of its own, which are combined in the order of the tiles.
-constexpr Index kMaxTile = 256;
+constexpr Index kMaxTile = 240;
 constexpr Index kMinTile = 32;
 constexpr Index kTilesPerRound = 256;  // tiles whose sums are held at a time
+constexpr Index kTilesAtOnce = 4;      // for one thread
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 // Squared distances below this share of the squared lengths are taken from differences.
@@ -352,8 +354,7 @@ void pairs(const PairsJob<P>& job) {
     const Index size = tile_for(vectors);
     const Index bands = blocks_of(vectors, size);
     const Index tiles = bands * (bands + 1) / 2;
-    const ConstRowMap<P> directions(job.directions.data, vectors, job.directions.cols,
-                                    Eigen::OuterStride<>(job.directions.stride));
+    const Operand<P> directions = rows_of(job.directions.data, job.directions.stride);
     Eigen::Matrix<Tile, Eigen::Dynamic, 1> places(smaller(tiles, kTilesPerRound));
     Eigen::Matrix<TileSums, Eigen::Dynamic, 1> parts(places.size());
     clear_results(job);
@@ -363,17 +364,23 @@ void pairs(const PairsJob<P>& job) {
         for (Index t = 0; t < now; ++t) {
             places[t] = {row * size, col * size, smaller(size, vectors - row * size),
                          smaller(size, vectors - col * size)};
-            if (++col == bands) col = ++row;
+            if (++row > col) {
+                row = 0;
+                ++col;
+            }
         }
 #pragma omp parallel num_threads(job.threads) if (job.threads > 1)
         {
             RowMajor<P> products(size, size);
-#pragma omp for schedule(dynamic)
+            Packed<P> packed(job.directions.cols, size);
+            Index packed_band = -1;  // neighbouring tiles have their columns in common
+#pragma omp for schedule(dynamic, kTilesAtOnce)
             for (Index t = 0; t < now; ++t) {
                 const Tile& tile = places[t];
-                products.topLeftCorner(tile.rows, tile.cols).noalias() =
-                    directions.middleRows(tile.first_row, tile.rows) *
-                    directions.middleRows(tile.first_col, tile.cols).transpose();
+                if (packed_band != tile.first_col) packed.fill(directions.from(tile.first_col), tile.cols);
+                packed_band = tile.first_col;
+                multiply(directions.from(tile.first_row), tile.rows, packed, 0, tile.cols, products.data(),
+                         size);
                 add_tile(job, tile, products, parts[t]);
             }
         }

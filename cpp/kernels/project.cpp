@@ -1,17 +1,16 @@
 #include <cmath>
 
 #include "kernels/kernels.hpp"
+#include "kernels/products.hpp"
 
 namespace ncfast::NCFAST_ISA {
 namespace {
 
-constexpr Index kMaxBlockRows = 256;
+constexpr Index kMaxBlockRows = 240;
 constexpr Index kCentredBytes = 512 << 10;  // centred rows of one block should stay in the second-level cache
 
-Index block_rows_for(Index d, Index rank, Index scalar_size) {
-    // A large basis is packed anew for every block: that should be rare.
-    if (rank >= 64) return 2 * kMaxBlockRows;
-    return larger<Index>(32, smaller<Index>(kMaxBlockRows, kCentredBytes / (d * scalar_size) / 16 * 16));
+Index block_rows_for(Index d, Index scalar_size) {
+    return larger<Index>(48, smaller<Index>(kMaxBlockRows, kCentredBytes / (d * scalar_size) / 48 * 48));
 }
 
 // Writes z = scale * (h - pivot) and returns ||z||^2.
@@ -36,20 +35,32 @@ double centre_row(const ProjectJob<T, P>& job, Index i, P* z) {
     return squares;
 }
 
+template <class P>
+void add_squares(const P* row, Index rank, double weight, double* sums) {
+#pragma omp simd
+    for (Index j = 0; j < rank; ++j) {
+        sums[j] += weight * static_cast<double>(row[j]) * static_cast<double>(row[j]);
+    }
+}
+
 }  // namespace
 
 template <class T, class P>
 void project(const ProjectJob<T, P>& job) {
     const Rows<T>& h = job.features;
-    const Index block_rows = block_rows_for(h.cols, job.rank, sizeof(P));
+    const Index block_rows = block_rows_for(h.cols, sizeof(P));
     const Index blocks = blocks_of(h.rows, block_rows);
-    const ConstRowMap<P> basis(job.basis, job.rank, h.cols, Eigen::OuterStride<>(h.cols));
+    Packed<P> basis(h.cols, job.rank);
     RowMajor<double> partial = RowMajor<double>::Zero(blocks, job.rank);
 #pragma omp parallel num_threads(job.threads) if (job.threads > 1)
     {
         RowMajor<P> centred(block_rows, h.cols);
-        Eigen::Matrix<P, Eigen::Dynamic, Eigen::Dynamic> projected(block_rows, job.rank);
+        RowMajor<P> projected(block_rows, job.rank);
         Eigen::VectorXd row_weights(block_rows);
+#pragma omp for
+        for (Index p = 0; p < blocks_of(job.rank, kPanelCols<P>); ++p) {
+            basis.fill(rows_of(job.basis, h.cols), job.rank, p);
+        }
 #pragma omp for schedule(dynamic)
         for (Index b = 0; b < blocks; ++b) {
             const Index first = b * block_rows;
@@ -62,14 +73,10 @@ void project(const ProjectJob<T, P>& job) {
                 if (job.weights != nullptr) row_weights[i] *= job.weights[first + i];
             }
             if (job.rank == 0) continue;
-            projected.topRows(rows).noalias() = centred.topRows(rows) * basis.transpose();
-            if (job.coordinates != nullptr) {
-                RowMap<P>(job.coordinates + first * job.rank, rows, job.rank,
-                          Eigen::OuterStride<>(job.rank)) = projected.topRows(rows);
-            }
-            for (Index j = 0; j < job.rank; ++j) {
-                partial(b, j) = projected.col(j).head(rows).template cast<double>().cwiseAbs2().dot(
-                    row_weights.head(rows));
+            P* out = job.coordinates != nullptr ? job.coordinates + first * job.rank : projected.data();
+            multiply(rows_of(centred.data(), h.cols), rows, basis, 0, job.rank, out, job.rank);
+            for (Index i = 0; i < rows; ++i) {
+                add_squares(out + i * job.rank, job.rank, row_weights[i], partial.row(b).data());
             }
         }
     }

@@ -1,6 +1,7 @@
 #include <cmath>
 
 #include "kernels/kernels.hpp"
+#include "kernels/products.hpp"
 
 namespace ncfast::NCFAST_ISA {
 namespace {
@@ -9,6 +10,7 @@ namespace {
 // one tile of one row block; its product is computed in P and then added to the double scatter in block
 // order. None of these cuts depends on the number of threads, so neither do the bits of the result.
 constexpr Index kMaxPanel = 256;
+constexpr Index kDiagonalStrip = 48;    // rows of a diagonal tile at a time
 constexpr Index kSlice = 16;            // rows centred per unit of work
 constexpr Index kShortSum = 64;         // rows summed in one go where products are double
 constexpr Index kWorkingSet = 8 << 20;  // bytes of centred rows to aim for: they should stay in cache
@@ -100,31 +102,22 @@ P centre_rows(const ScatterJob<T>& job, double scale, Index start, Index rows, I
     return top;
 }
 
-// out = Z_I^T Z_J over `rows` rows from `first_row`; the lower triangle alone on the diagonal.
-template <class P>
-void multiply_rows(const Panels<P>& z, Index first_row, Index rows, const Tile& tile, P* out) {
-    using Stride = Eigen::OuterStride<>;
-    const ConstRowMap<P> left(z.at(first_row, tile.first_row), rows, tile.rows, Stride(z.panel));
-    RowMap<P> product(out, tile.rows, tile.cols, Stride(z.panel));
-    if (tile.first_row == tile.first_col) {
-        product.setZero();
-        product.template selfadjointView<Eigen::Lower>().rankUpdate(left.transpose());
-        return;
-    }
-    const ConstRowMap<P> right(z.at(first_row, tile.first_col), rows, tile.cols, Stride(z.panel));
-    product.noalias() = left.transpose() * right;
-}
-
-// The same, in double as a sum of short sums: a long one would cost the digits that double is asked for.
+// out = Z_I^T Z_J over `rows` rows from `first_row`; on the diagonal little more than the lower triangle. In
+// double as a sum of short sums: a long one would cost the digits that double is asked for.
 template <class P>
 void multiply_tile(const Panels<P>& z, Index first_row, Index rows, const Tile& tile, P* out,
-                   RowMajor<P>& part) {
+                   Packed<P>& packed) {
     const Index step = sizeof(P) == sizeof(double) ? kShortSum : rows;
-    multiply_rows(z, first_row, smaller(step, rows), tile, out);
-    RowMap<P> product(out, tile.rows, tile.cols, Eigen::OuterStride<>(z.panel));
-    for (Index row = step; row < rows; row += step) {
-        multiply_rows(z, first_row + row, smaller(step, rows - row), tile, part.data());
-        product += part.topLeftCorner(tile.rows, tile.cols);
+    const Index strip = tile.first_row == tile.first_col ? kDiagonalStrip : tile.rows;
+    for (Index row = 0; row < rows; row += step) {
+        packed.reshape(smaller(step, rows - row), tile.cols);
+        packed.fill(columns_of<P>(z.at(first_row + row, tile.first_col), z.panel), tile.cols);
+        const Operand<P> left = columns_of<P>(z.at(first_row + row, tile.first_row), z.panel);
+        for (Index i = 0; i < tile.rows; i += strip) {
+            const Index height = smaller(strip, tile.rows - i);
+            const Index width = strip < tile.rows ? smaller(i + height, tile.cols) : tile.cols;
+            multiply(left.from(i), height, packed, 0, width, out + i * z.panel, z.panel, row > 0);
+        }
     }
 }
 
@@ -154,9 +147,10 @@ void scatter(const ScatterJob<T>& job) {
         const Index blocks = blocks_of(rows, cuts.block_rows);
         P top = 0;
         double scale = 1;
+        const auto factor = [&] { return job.factor / scale / scale; };
 #pragma omp parallel num_threads(job.threads) if (job.threads > 1)
         {
-            RowMajor<P> part(cuts.panel, cuts.panel);
+            Packed<P> packed(cuts.block_rows, cuts.panel);
 #pragma omp for schedule(dynamic) reduction(max : top)
             for (Index s = 0; s < blocks_of(rows, kSlice); ++s) {
                 top = larger(top, centre_rows<T, P>(job, 1, start, rows, s, z));
@@ -173,15 +167,18 @@ void scatter(const ScatterJob<T>& job) {
             for (Index b = 0; b < blocks; ++b) {
                 for (Index t = 0; t < cuts.tiles; ++t) {
                     const Index first = b * cuts.block_rows;
-                    multiply_tile(z, first, smaller(cuts.block_rows, rows - first), tile_at(t, cuts.panel, d),
-                                  products.data() + (b * cuts.tiles + t) * tile_size, part);
+                    const Tile tile = tile_at(t, cuts.panel, d);
+                    P* product = products.data() + (b * cuts.tiles + t) * tile_size;
+                    multiply_tile(z, first, smaller(cuts.block_rows, rows - first), tile, product, packed);
+                    // No other block to wait for: the product is still in cache.
+                    if (blocks == 1) add_tile(product, cuts.panel, tile, d, factor(), job.scatter);
                 }
             }
 #pragma omp for schedule(dynamic)
-            for (Index t = 0; t < cuts.tiles; ++t) {
+            for (Index t = 0; t < (blocks == 1 ? 0 : cuts.tiles); ++t) {
                 for (Index b = 0; b < blocks; ++b) {
                     add_tile(products.data() + (b * cuts.tiles + t) * tile_size, cuts.panel,
-                             tile_at(t, cuts.panel, d), d, job.factor / scale / scale, job.scatter);
+                             tile_at(t, cuts.panel, d), d, factor(), job.scatter);
                 }
             }
         }

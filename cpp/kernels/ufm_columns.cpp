@@ -17,11 +17,41 @@ struct Sums {
     Lanes squared_columns = Lanes::Zero();
 };
 
+// The maps turned over once a pass, where every tile would have to gather their columns again.
+class TurnedMaps {
+  public:
+    explicit TurnedMaps(const ColumnsJob& job)
+        : job_(job), values_(new RowMajor<double>[static_cast<std::size_t>(job.num_maps)]) {
+        for (Index m = 0; m < job.num_maps; ++m) {
+            const Panel& map = job.maps[m];
+            if (!is_small(map.rows, map.cols, job.tiles.width)) values_[m] = view(map, map.cols).transpose();
+        }
+    }
+    ~TurnedMaps() { delete[] values_; }
+    TurnedMaps(const TurnedMaps&) = delete;
+    TurnedMaps& operator=(const TurnedMaps&) = delete;
+
+    /// out = A^T B for map m.
+    void multiply_by(Index m, const Panel& b, const Panel& out) const {
+        RowMajor<double>& turned = values_[m];
+        if (turned.size() == 0) {
+            multiply(job_.maps[m], true, b, b.stride, out);
+        } else {
+            multiply({turned.data(), turned.rows(), turned.cols(), turned.cols()}, false, b, b.stride, out);
+        }
+    }
+
+  private:
+    const ColumnsJob& job_;
+    RowMajor<double>* values_;
+};
+
 // One tile on its way forwards and back.
 class Tile {
   public:
-    Tile(const ColumnsJob& job, Index index, double* scratch)
+    Tile(const ColumnsJob& job, const TurnedMaps& turned, Index index, double* scratch)
         : job_(job),
+          turned_(turned),
           width_(job.tiles.width),
           index_(index),
           multiplicities_(job.tiles.multiplicities + index * width_) {
@@ -67,7 +97,7 @@ class Tile {
                       {gradients + (gradient.data - job_.gradients[0].data), gradient.rows, gradient.cols,
                        gradient.stride});
             const Panel below{slopes_[m % 2], map.cols, width_, width_};
-            multiply(map, true, slopes, width_, below);
+            turned_.multiply_by(m, slopes, below);
             if (m > 0) {
                 const Eigen::Map<const Eigen::ArrayXd> passed(input.data, input.rows * width_);
                 Eigen::Map<Eigen::ArrayXd> all(below.data, input.rows * width_);
@@ -205,6 +235,7 @@ class Tile {
     Index outputs() const { return job_.maps[job_.num_maps - 1].rows; }
 
     const ColumnsJob& job_;
+    const TurnedMaps& turned_;
     Index width_;
     Index index_;
     Index first_ = index_ * job_.maps[0].cols * width_;
@@ -213,14 +244,15 @@ class Tile {
     double* slopes_[2];
 };
 
-void run_group(const ColumnsJob& job, Index group, double* scratch, double* partial) {
+void run_group(const ColumnsJob& job, const TurnedMaps& turned, Index group, double* scratch,
+               double* partial) {
     for (Index i = 0; i < job.partial_size; ++i) partial[i] = 0;
     Sums sums;
     const ufm::Tiles& tiles = job.tiles;
     const Index first = group * tiles.num_tiles / tiles.num_groups;
     const Index end = (group + 1) * tiles.num_tiles / tiles.num_groups;
     for (Index t = first; t < end; ++t) {
-        Tile tile(job, t, scratch);
+        Tile tile(job, turned, t, scratch);
         tile.forward(sums);
         tile.backward(partial);
         if (job.update) {
@@ -240,8 +272,9 @@ void run_group(const ColumnsJob& job, Index group, double* scratch, double* part
 void ufm_columns(const ColumnsJob& job) {
     const Index groups = job.tiles.num_groups;
     const auto partial = [&job](Index g) { return job.partials + g * job.partial_size; };
+    const TurnedMaps turned(job);
     for_units(groups, job.threads, [&](Index g, Index thread) {
-        run_group(job, g, job.scratch + thread * job.scratch_size, partial(g));
+        run_group(job, turned, g, job.scratch + thread * job.scratch_size, partial(g));
     });
     constexpr Index kStretch = 4096;
     const Index size = job.partial_size - kLanes;

@@ -110,6 +110,14 @@ double of_distance(const RowMajor<double>& gram) {
     return distance(gram, 1 / std::sqrt(static_cast<double>(gram.rows())), 0);
 }
 
+RowMajor<double> products_of(const RowMajor<double>& a, const RowMajor<double>& b) {
+    Packed<double> packed(b.cols(), b.rows());
+    packed.fill(rows_of(b.data(), b.cols()), b.rows());
+    RowMajor<double> out(a.rows(), b.rows());
+    multiply(rows_of(a.data(), a.cols()), a.rows(), packed, 0, b.rows(), out.data(), out.cols());
+    return out;
+}
+
 // As in ncfast.metrics, what rounding alone would give counts as zero. With centred means C^T = Q T^T Z^T, Q
 // and Z orthonormal and T triangular, Tr(S_W S_B^+) / K is the mean of ||T^(-T) Q^T (h - mean)||^2.
 void set_directions(const RowMajor<double>& centred, Frame& frame) {
@@ -124,11 +132,19 @@ void set_directions(const RowMajor<double>& centred, Frame& frame) {
     frame.directions = RowMajor<double>::Zero(rank, blocks_of(d, kLanes) * kLanes);
     if (rank == 0) return;
     const Eigen::MatrixXd upper = r.topRows(rank).triangularView<Eigen::Upper>();
-    const Eigen::HouseholderQR<Eigen::MatrixXd> inner(upper.transpose());
+    const Eigen::ColPivHouseholderQR<Eigen::MatrixXd> inner(upper.transpose());
+    const Eigen::VectorXd& reflections = outer.hCoeffs();
     Eigen::MatrixXd q = Eigen::MatrixXd::Identity(d, rank);
-    q.applyOnTheLeft(outer.householderQ().setLength(rank));
-    frame.directions.leftCols(d) =
-        inner.matrixQR().topRows(rank).triangularView<Eigen::Upper>().transpose().solve(q.transpose());
+    Eigen::VectorXd room(rank);
+    for (Index i = rank - 1; i >= 0; --i) {
+        q.bottomRightCorner(d - i, rank - i)
+            .applyHouseholderOnTheLeft(r.col(i).tail(d - i - 1), reflections[i], room.data());
+    }
+    for (Index j = 0; j < d; ++j) {
+        Eigen::VectorXd column = inner.colsPermutation().transpose() * q.row(j).transpose();
+        inner.matrixQR().topRows(rank).triangularView<Eigen::Upper>().transpose().solveInPlace(column);
+        frame.directions.col(j) = column;
+    }
 }
 
 void measure_frame(const Panel& tail, Frame& frame, double* out) {
@@ -139,18 +155,18 @@ void measure_frame(const Panel& tail, Frame& frame, double* out) {
         centred.setZero();
     frame.between = centred.squaredNorm();
     if (frame.between > 0) set_directions(centred, frame);
-    out[nc2_etf_means] = etf_distance(centred * centred.transpose());
-    out[nc2_of_means] = of_distance(means * means.transpose());
+    out[nc2_etf_means] = etf_distance(products_of(centred, centred));
+    out[nc2_of_means] = of_distance(products_of(means, means));
     if (tail.rows != means.rows()) return;
     const RowMajor<double> weights = view(tail, tail.cols);
-    const RowMajor<double> gram = weights * weights.transpose();
+    const RowMajor<double> gram = products_of(weights, weights);
     out[nc2_etf_weights] = etf_distance(gram);
     out[nc2_of_weights] = of_distance(gram);
     const RowMajor<double> unit = weights / weights.norm();
     out[nc3_self_duality] = (unit - centred / centred.norm()).norm();
     out[nc3_self_duality_of] = (unit - means / means.norm()).norm();
-    out[nc3_alignment_etf] = etf_distance(weights * centred.transpose());
-    out[nc3_alignment_of] = of_distance(weights * means.transpose());
+    out[nc3_alignment_etf] = etf_distance(products_of(weights, centred));
+    out[nc3_alignment_of] = of_distance(products_of(weights, means));
 }
 
 // Adds a tile's ||h - mean||^2, and the squares along the directions of the frame, for each level.

@@ -1,8 +1,9 @@
 // Dense products for the unconstrained-features kernels. A product that fits the first-level cache is done in
-// registers here, where a general one would spend most of its time on packing; others are Eigen's.
+// registers here, where a general one would spend most of its time on packing.
 #pragma once
 
 #include "core/ufm.hpp"
+#include "kernels/products.hpp"
 #include "kernels/ufm_team.hpp"
 
 namespace ncfast::NCFAST_ISA {
@@ -90,11 +91,11 @@ inline void multiply(const Panel& a, bool transposed, const Panel& b, Index widt
         multiply_small(a.data, transposed ? 1 : a.stride, transposed ? a.stride : 1, b, width, out);
         return;
     }
-    if (transposed) {
-        view(out, width).noalias() = view(a, a.cols).transpose() * view(b, width);
-    } else {
-        view(out, width).noalias() = view(a, a.cols) * view(b, width);
-    }
+    Packed<double> packed(b.rows, width);
+    packed.fill(columns_of<double>(b.data, b.stride), width);
+    const Operand<double> left =
+        transposed ? columns_of<double>(a.data, a.stride) : rows_of<double>(a.data, a.stride);
+    multiply(left, out.rows, packed, 0, width, out.data, out.stride);
 }
 
 /// out += A B^T over the first `width` columns of both.
@@ -107,7 +108,9 @@ inline void add_outer(const Panel& a, const Panel& b, Index width, const Panel& 
         }
         return;
     }
-    view(out, b.rows).noalias() += view(a, width) * view(b, width).transpose();
+    Packed<double> packed(width, b.rows);
+    packed.fill(rows_of<double>(b.data, b.stride), b.rows);
+    multiply(rows_of<double>(a.data, a.stride), a.rows, packed, 0, b.rows, out.data, out.stride, true);
 }
 
 /// The same as `multiply` over all columns of B, by a team.

@@ -2,6 +2,7 @@
 
 `measure` turns labelled features and a linear classifier into a `Report` of NC1 to NC4;
 `Accumulator` collects `ClassStatistics` batch by batch, which merge, save and feed `measure_statistics`;
+`open_features` opens files larger than memory;
 `measure_against` measures samples about the class means of others, `measure_layers` several layers side by side;
 `metrics` holds each metric as a plain function, `ufm` the unconstrained-features models that explain them.
 """
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from ._runtime import get_num_threads, info, set_num_threads
     from .accumulate import Accumulator
     from .report import Report
+    from .sources import open_features
     from .statistics import ClassStatistics
 
 __all__ = [
@@ -34,6 +36,7 @@ __all__ = [
     "measure_layers",
     "measure_statistics",
     "metrics",
+    "open_features",
     "set_num_threads",
     "ufm",
 ]
@@ -47,6 +50,7 @@ _HOMES = {
     "accumulate": ("Accumulator",),
     "metrics": ("metrics",),
     "report": ("Report",),
+    "sources": ("open_features",),
     "statistics": ("ClassStatistics",),
     "ufm": ("ufm",),
 }

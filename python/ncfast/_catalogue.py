@@ -71,7 +71,7 @@ def _recipes() -> tuple[Recipe, ...]:
         Recipe(
             ("nc3_alignment_etf", "nc3_alignment_of"),
             "nc3",
-            lambda s: [metrics.alignment_etf(s.weights, s.centred), metrics.alignment_of(s.weights, s.means)],
+            lambda s: s.alignments(),
             weights,
             standard=True,
         ),

@@ -9,8 +9,10 @@ from collections.abc import Iterable
 _CHOICES = {
     "conventions": ("ncfast", "papyan", "zhu", "rhubarbwu"),
     "method": ("auto", "projection", "scatter"),
+    "mode": ("train", "eval", "any"),
     "nonfinite": ("raise", "skip"),
     "precision": ("feature", "double"),
+    "train": ("stream", "pass", "none"),
     "weighting": ("papyan", "class", "sample"),
 }
 

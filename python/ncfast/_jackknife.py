@@ -103,7 +103,7 @@ def _equinorm_means(subject: Subject) -> Float:
     norms = np.einsum("kd,kd->k", centred, centred)
     result = np.empty(k)
     for rows in np.array_split(np.arange(k), -(-k * k // _BAND_VALUES)):
-        products = _core.cross_gram(np.ascontiguousarray(centred[rows]), centred)
+        products = _core.cross_gram(centred[rows], centred)
         move = moves[rows, None]
         squares = norms + 2.0 * move * products + move**2 * norms[rows, None]
         lengths = np.sqrt(np.maximum(squares, 0.0))
@@ -123,7 +123,7 @@ def _pinv(subject: Subject) -> Float | None:
     basis = between.basis
     # A = M S_B = sum_k m_k c_k c_k^T along its eigenvectors; leaving out a class takes alpha c c^T away.
     eigenvalues = (between.values * scale) ** 2 * masses.sum()
-    coordinates = _core.cross_gram(centred, np.ascontiguousarray(basis.T))
+    coordinates = _core.cross_gram(centred, basis.T)
     update = _Update(eigenvalues, coordinates, masses * masses.sum() / _others(masses))
     traces = update.traces(_along(stats.scatter, basis))
     squares = stats.squared_deviations[stats.present]
@@ -141,8 +141,8 @@ def _pinv(subject: Subject) -> Float | None:
 
 def _along(scatter: Float, basis: Float) -> Float:
     """``V^T S V``."""
-    half = _core.cross_gram(scatter, np.ascontiguousarray(basis.T))
-    return _core.cross_gram(np.ascontiguousarray(basis.T), np.ascontiguousarray(half.T))
+    half = _core.cross_gram(scatter, basis.T)
+    return _core.cross_gram(basis.T, half.T)
 
 
 class _Update:
@@ -163,7 +163,7 @@ class _Update:
         """For every class left out, or for one; `scatter` (r, r) is ``V^T S V``."""
         part = slice(None) if only is None else slice(only, only + 1)
         u, alpha, gap = self._u[part], self._alpha[part], self._gap[part]
-        su = _core.cross_gram(np.ascontiguousarray(u), scatter)
+        su = _core.cross_gram(u, scatter)
         along = np.einsum("kr,kr->k", u, su)
         gained = alpha * along / np.where(gap > _SINGULAR, gap, 1.0)
         square = np.einsum("kr,kr->k", u, u)

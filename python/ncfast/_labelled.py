@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ._checkpoint import Checkpoint
 from ._choices import as_choice
 from ._classifier import Classifier, as_classifier, class_count
 from ._features import Features, as_features
 from ._labels import as_class_list, as_labels, class_indices, positions_of
 from ._screen import screen
+from ._source import FeatureFile
 from ._weights import as_sample_weights, leave_out
 from .accumulate import Accumulator
 from .statistics import ClassStatistics
@@ -61,15 +63,19 @@ class Labelled:
         return np.concatenate(parts), self.weights
 
     def collect(
-        self, block_rows: int, *, scatter: bool | str, precision: str
+        self, block_rows: int, *, scatter: bool | str, precision: str, checkpoint: Checkpoint | None = None
     ) -> Generator[int, None, tuple[ClassStatistics, int]]:
         """Read the features once, yielding rows read; return statistics and how many rows were skipped."""
         accumulator = Accumulator(
             self.num_classes, self.source.cols, scatter=scatter, precision=precision, nonfinite=self.nonfinite
         )
+        first = 0 if checkpoint is None else checkpoint.restore("statistics", accumulator)
+        yield first
         # Where classes are many, blocks grow so that each class has several rows in one.
-        for start, stop in self.source.ranges(max(block_rows, 32 * self.num_classes)):
+        for start, stop in self.source.ranges(max(block_rows, 32 * self.num_classes), first):
             accumulator.add_block(self.source, start, stop, *self.part(start, stop))
+            if checkpoint is not None:
+                checkpoint.keep("statistics", stop, accumulator)
             yield stop - start
         stats = accumulator.statistics()
         return (stats if self.chosen is None else replace(stats, chosen=self.chosen)), accumulator.skipped_rows
@@ -79,9 +85,13 @@ def as_samples(
     features: object, labels: object, sample_weights: object, nonfinite: str, num_features: int | None = None
 ) -> Labelled:
     """Check features, labels and weights; how many classes there are is not known yet."""
+    if labels is None and isinstance(features, FeatureFile):
+        labels = features.labels
+    if labels is None:
+        raise TypeError("labels is missing; wanted one integer per row of features, or features opened with theirs")
     source = as_features(features, num_features)
     if source.rows == 0:
-        raise ValueError(f"features has shape {source.array.shape}; wanted at least one sample")
+        raise ValueError(f"features has shape {source.shape}; wanted at least one sample")
     rows = source.rows
     weights = as_sample_weights(sample_weights, rows)
     return Labelled(source, as_labels(labels, rows), 0, as_choice("nonfinite", nonfinite), None, weights)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterable
 from dataclasses import replace
 
 from numpy.typing import ArrayLike
 
+from ._checkpoint import Checkpoint
 from ._classifier import as_classifier, class_count
 from ._conventions import as_conventions
 from ._findings import findings
@@ -22,7 +24,7 @@ from .statistics import ClassStatistics
 
 def measure(
     features: object,
-    labels: object,
+    labels: object = None,
     weights: ArrayLike | None = None,
     bias: ArrayLike | None = None,
     *,
@@ -41,6 +43,8 @@ def measure(
     feature_decay: float | None = None,
     details: bool = False,
     progress: Progress | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    checkpoint_every: float = 60.0,
 ) -> Report:
     """Measure neural collapse of labelled features and a linear classifier.
 
@@ -50,10 +54,12 @@ def measure(
 
     Parameters
     ----------
-    features : array_like, shape (N, d)
-        float16, bfloat16, float32 or float64; numpy, memmap, torch on the CPU, DLPack. Rows are samples.
+    features : array_like, shape (N, d), or FeatureFile
+        float16, bfloat16, float32 or float64; numpy, memmap, torch on the CPU, DLPack, or what `open_features`
+        returns. Rows are samples.
     labels : array_like of int, shape (N,)
-        Classes in [0, K). Classes without samples are left out of every metric and listed in the report.
+        Classes in [0, K); by default those that features were opened with. Classes without samples are left out of
+        every metric and listed in the report.
     weights : array_like, shape (K, d), optional
         Rows w_k of the classifier. Without it, NC3, NC4 and the geometry of weights are left out.
     bias : array_like, shape (K,), optional
@@ -96,6 +102,11 @@ def measure(
         It takes about the time of two more sweeps over the pairs of classes.
     progress : callable, optional
         Called with (rows done, rows in all) after each block; both passes count.
+    checkpoint : path, optional
+        File to keep the state in. If it is there, the same measurement goes on from it, after a crash say, and ends
+        with the same bits; one that is damaged or of another measurement is refused. Removed at the end.
+    checkpoint_every : float, default 60
+        Seconds between two writings of it.
 
     Returns
     -------
@@ -134,8 +145,12 @@ def measure(
         details=details,
     )
     measurement = Measurement.of(features, labels, weights, bias, options)
-    run = measurement.run(measurement.samples.source.block_rows())
-    return side_by_side([run], measurement.rows_to_read, progress)[0]
+    keeping = None if checkpoint is None else Checkpoint(checkpoint, measurement.fingerprint(), checkpoint_every)
+    run = measurement.run(measurement.samples.source.block_rows(), keeping)
+    report = side_by_side([run], measurement.rows_to_read, progress)[0]
+    if keeping is not None:
+        keeping.finish()
+    return report
 
 
 def measure_statistics(

@@ -4,29 +4,35 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ._checkpoint import Checkpoint, array_bytes, digest_of
 from ._choices import as_choice
 from ._classifier import Classifier
-from ._confusion import Confusion
 from ._conventions import Conventions, as_conventions
+from ._features import as_features
 from ._findings import findings
 from ._labelled import Labelled, as_samples, with_head
 from ._plan import Plan, plan_features
+from ._runtime import info
+from ._second_pass import SecondPass, Seen
 from ._subject import Subject
+from ._version import __version__
 from .details import describe_inputs, details_of
 from .metrics._samples import read_samples, sample_mean
-from .metrics.class_rank import mean_and_max, ranks_of
-from .metrics.heads import MarginSums
-from .metrics.variability import no_directions, require_two_classes
-from .passes import Decisions, Projection
+from .metrics.class_rank import ranks_of
+from .metrics.variability import require_two_classes
 from .report import Report
+from .statistics import ClassStatistics
 
 Progress = Callable[[int, int], None]
 Run = Generator[int, None, Report]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -75,21 +81,6 @@ class Extras:
         return None if self.outliers is None else sample_mean(read_samples(self.outliers, num_features))
 
 
-@dataclass
-class _Seen:
-    """What passes after the first found."""
-
-    values: dict[str, float] = field(default_factory=dict)
-    misses: NDArray[np.float64] | None = None
-    confusion: Confusion | None = None
-    steps: tuple[str, ...] = ()
-
-    def add_ranks(self, ranks: NDArray[np.float64]) -> None:
-        """Add the numerical ranks of classes; nan for those without samples or spread."""
-        self.values["class_rank_mean"], self.values["class_rank_max"] = mean_and_max(ranks)
-        self.steps += ("last pass: features class by class, for class_rank",)
-
-
 @dataclass(frozen=True)
 class Measurement:
     """Checked samples and classifier, and what to measure of them."""
@@ -108,8 +99,15 @@ class Measurement:
         cls, features: object, labels: object, weights: ArrayLike | None, bias: ArrayLike | None, options: Options
     ) -> Measurement:
         """Check all arguments and plan."""
+        samples = as_samples(features, labels, options.sample_weights, options.nonfinite)
+        return cls.about(samples, weights, bias, options)
+
+    @classmethod
+    def about(
+        cls, samples: Labelled, weights: ArrayLike | None, bias: ArrayLike | None, options: Options
+    ) -> Measurement:
+        """Plan for checked samples."""
         o = options
-        samples = as_samples(features, labels, o.sample_weights, o.nonfinite)
         samples, head = with_head(samples, weights, bias, o.num_classes, o.classes)
         definitions = as_conventions(o.conventions, o.weighting)
         extras = Extras(o.outliers, o.weight_decay, o.feature_decay, has_weights=head.weights is not None)
@@ -124,8 +122,9 @@ class Measurement:
         )
         inputs = None
         if o.details:
-            given = {"sample_weights": o.sample_weights, "outliers": o.outliers}
-            inputs = describe_inputs(features=features, labels=labels, weights=weights, bias=bias, **given)
+            source, others = samples.source, {"sample_weights": o.sample_weights, "outliers": o.outliers}
+            inputs = {"features": f"{source.dtype}, {source.rows:,} × {source.cols:,}"}
+            inputs |= describe_inputs(labels=samples.labels, weights=weights, bias=bias, **others)
         return cls(samples, head, plan, definitions, extras, as_choice("precision", o.precision), o.errors, inputs)
 
     @property
@@ -138,22 +137,58 @@ class Measurement:
         """Precision of large products."""
         return np.float64 if self.precision == "double" else self.samples.source.native
 
-    def run(self, block_rows: int) -> Run:
+    def fingerprint(self) -> str:
+        """Return what is the same for two measurements only if all their numbers are."""
+        samples, plan, extras = self.samples, self.plan, self.extras
+        outliers = None if extras.outliers is None else as_features(extras.outliers)
+        keys = sorted(plan.keys), sorted(plan.named)
+        detailed = self.inputs is not None
+        chosen = (*keys, plan.scatter, plan.projection, self.definitions, self.precision, self.errors, detailed)
+        how = (__version__, info()["isa"], samples.source.block_rows(), samples.nonfinite, samples.num_classes)
+        arrays = (samples.labels, samples.chosen, samples.weights, self.head.weights, self.head.bias)
+        return digest_of(
+            chain(
+                [repr((*chosen, *how, extras.decays)).encode()],
+                samples.source.identity(),
+                () if outliers is None else outliers.identity(),
+                chain.from_iterable(map(array_bytes, arrays)),
+            )
+        )
+
+    def run(self, block_rows: int, checkpoint: Checkpoint | None = None) -> Run:
         """Measure, about this many rows a step, yielding how many were read."""
         begin = time.perf_counter()
         stats, skipped = yield from self.samples.collect(
-            block_rows, scatter=self.plan.scatter, precision=self.precision
+            block_rows, scatter=self.plan.scatter, precision=self.precision, checkpoint=checkpoint
         )
         require_two_classes(stats)
-        outlier_mean = self.extras.outlier_mean(stats.num_features)
-        subject = Subject(stats, self.head, self.definitions, self.extras.decays, outlier_mean, self.products)
-        seen = (yield from self._second_pass(subject, block_rows)) if self.plan.second_pass else _Seen()
+        subject = self.subject(stats)
+        seen = (yield from self._take_second_pass(subject, block_rows, checkpoint)) if self.plan.second_pass else Seen()
         if self.plan.ranks:
             classes, weights = self.samples.all_usable()
             seen.add_ranks(ranks_of(self.samples.source, classes, stats.num_classes, weights=weights))
-        weighed = (f"samples counted by their weights, {stats.num_samples:.6g} in all",) if stats.weighted else ()
+        report = self.report(subject, seen, skipped)
+        if self.inputs is None:
+            return report
+        seconds = time.perf_counter() - begin
+        details = details_of(subject, misses=seen.misses, confusion=seen.confusion, inputs=self.inputs, seconds=seconds)
+        return replace(report, details=details)
 
-        report = findings(
+    def subject(self, stats: ClassStatistics) -> Subject:
+        """Return what metrics share, once the statistics are there."""
+        outlier_mean = self.extras.outlier_mean(stats.num_features)
+        return Subject(stats, self.head, self.definitions, self.extras.decays, outlier_mean, self.products)
+
+    def second_pass(self, subject: Subject) -> SecondPass:
+        """Return the pass that needs the class means, before its first row."""
+        confused = self.inputs is not None
+        return SecondPass(subject, self.plan, self.products, self.samples.source.native, confused=confused)
+
+    def report(self, subject: Subject, seen: Seen, skipped: int) -> Report:
+        """Return what all passes come to."""
+        stats = subject.stats
+        weighed = (f"samples counted by their weights, {stats.num_samples:.6g} in all",) if stats.weighted else ()
+        return findings(
             subject,
             self.plan,
             seen.values,
@@ -162,60 +197,25 @@ class Measurement:
             skipped_rows=skipped,
             steps=(*self.plan.steps, *seen.steps, *weighed, f"products in {self.products.__name__}"),
         )
-        if self.inputs is None:
-            return report
-        seconds = time.perf_counter() - begin
-        details = details_of(subject, misses=seen.misses, confusion=seen.confusion, inputs=self.inputs, seconds=seconds)
-        return replace(report, details=details)
 
-    def _second_pass(self, subject: Subject, block_rows: int) -> Generator[int, None, _Seen]:
-        """NC1 by projection, decisions and margins, as planned."""
-        plan, stats, head, source = self.plan, subject.stats, subject.head, self.samples.source
-        directions = subject.between if plan.projection else no_directions(stats.num_features)
-        projection = Projection(stats, directions, subject.weighting, self.products)
-        confusion = None if self.inputs is None else Confusion(stats.num_classes)
-        decisions = Decisions(subject, projection, source.native, confusion) if plan.decisions else None
-        margins = MarginSums.of(head.weights, subject.centre) if plan.margins and head.weights is not None else None
-        for start, stop in source.ranges(block_rows):
-            block = source.block(start, stop)
-            classes, weights = self.samples.usable(start, stop)
-            if plan.projection or decisions is not None:
-                projected = projection.add(block, classes, weights)
-                if decisions is not None:
-                    decisions.add(block, classes, projected, weights)
-            if margins is not None:
-                margins.add(block, classes, weights)
+    def _take_second_pass(
+        self, subject: Subject, block_rows: int, checkpoint: Checkpoint | None
+    ) -> Generator[int, None, Seen]:
+        source = self.samples.source
+        sums = self.second_pass(subject)
+        first = 0 if checkpoint is None else checkpoint.restore("second pass", sums)
+        yield first
+        for start, stop in source.ranges(block_rows, first):
+            sums.add(source.block(start, stop), *self.samples.usable(start, stop))
+            if checkpoint is not None:
+                checkpoint.keep("second pass", stop, sums)
             yield stop - start
-        seen = _Seen(steps=(f"pass 2: {', '.join(_uses(plan, head, decisions))}",))
-        if plan.projection:
-            seen.values["nc1_pinv"] = subject.nc1_scaled(projection.nc1())
-        if decisions is not None:
-            seen.values["ncc_accuracy"] = decisions.nearest_is_label / decisions.samples
-            if head.weights is not None:
-                seen.values["nc4_disagreement"] = decisions.disagreements / decisions.samples
-            seen.confusion = confusion
-            seen.misses = 1.0 - decisions.right_by_class / np.where(stats.present, stats.counts, 1)
-        if margins is not None:
-            seen.values["cosine_margin_mean"], seen.values["cosine_margin_min"] = margins.summary()
-        seen.values = {key: value for key, value in seen.values.items() if key in plan.keys}
-        return seen
+        return sums.found()
 
 
-def _uses(plan: Plan, head: Classifier, decisions: Decisions | None) -> list[str]:
-    """Say what the second pass was for."""
-    uses = ["projection"] if plan.projection else []
-    if decisions is not None:
-        rules = 1 if head.weights is None else 2
-        share = decisions.certified / (rules * decisions.rows)
-        uses.append(
-            f"nearest mean{' and classifier' if rules == 2 else ''} ({share:.1%} certified without computing them)"
-        )
-    return uses + (["cosine margins"] if plan.margins else [])
-
-
-def side_by_side(runs: Sequence[Run], total: int, progress: Progress | None) -> list[Report]:
+def side_by_side(runs: Sequence[Generator[int, None, T]], total: int, progress: Progress | None) -> list[T]:
     """Take a step of each run in turn until all are done; return their reports."""
-    reports: dict[int, Report] = {}
+    reports: dict[int, T] = {}
     done = told = 0
     while len(reports) < len(runs):
         for i, run in enumerate(runs):

@@ -59,6 +59,12 @@ class Plan:
         """Whether the features are read class by class at the end."""
         return bool(self.keys & _RANKS)
 
+    def without_ranks(self) -> Plan:
+        """Leave out what reads the features class by class; refuse it if it is named."""
+        if self.named & _RANKS:
+            raise ValueError(f"metrics names {min(self.named & _RANKS)!r}, which needs all features of a class at once")
+        return replace(self, keys=self.keys - _RANKS)
+
 
 def plan_features(
     metrics: object,

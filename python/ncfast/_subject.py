@@ -14,19 +14,21 @@ from . import metrics
 from ._classifier import Classifier
 from ._conventions import Conventions
 from ._frame import unit_power, warn_degenerate
-from .metrics._svd import thin_svd
+from .metrics._svd import singular_values
 from .metrics._sweep import PairSweep, Rivals, ScaledFrame, scaled_frame, sweep
 from .metrics._within import sample_shares
 from .metrics.class_rank import mean_and_max
+from .metrics.duality import alignments, cosines_of_pairs, difference
+from .metrics.geometry import spread_of_norms
 from .metrics.spectrum import Spectrum, spectrum_of, tightness_of
 from .metrics.variability import (
     BetweenClass,
     between_class,
+    between_of_factor,
     centred_about,
     centred_means,
     global_mean,
     nc1_of_scatter,
-    rounding_of_means,
 )
 from .statistics import ClassStatistics
 
@@ -122,16 +124,10 @@ class Subject:
     @cached_property
     def between(self) -> BetweenClass:
         """Factor of S_B."""
-        if self.conventions.weighting != "zhu":
-            return between_class(self.stats, self.weighting)
-        factor = self.centred / np.sqrt(self.k)
-        scale = unit_power(float(np.abs(factor).max()))
-        # The mean of all samples is one of the class means' combinations: the rank stays at K-1.
-        values, rows = thin_svd(factor * scale, min(self.d, self.k - 1))
-        values = values / scale
-        noise = max(self.k, self.d) * float(np.finfo(np.float64).eps) * float(values[0])
-        rank = int(np.count_nonzero(values[: min(self.d, self.k - 1)] > max(noise, rounding_of_means(self.stats))))
-        return BetweenClass(np.ascontiguousarray(rows[:rank].T), values[:rank], values)
+        if self.conventions.weighting == "sample":
+            return between_class(self.stats, "sample")
+        # About whichever mean: one of the class means' combinations, which leaves the rank at K-1.
+        return between_of_factor(self.stats, self.scaled_means, 1.0 / self.k)
 
     def frame(self, name: str) -> Float:
         """Vectors of the frame ``"means"``, centred, or ``"weights"``."""
@@ -159,7 +155,9 @@ class Subject:
             if name == "means" and self.conventions.weighting != "sample":
                 self.spectra[name] = spectrum_of(self.between.factor_values * np.sqrt(self.k), (self.k, self.d))
             else:  # the factor of S_B would weigh the means by their counts
-                self.spectra[name] = metrics.spectrum(self.frame(name))
+                frame = self.scaled(name)
+                values = singular_values(frame.rows, frame.by_features if self.k > self.d else None)
+                self.spectra[name] = spectrum_of(values / frame.scale, (self.k, self.d))
         return self.spectra[name]
 
     @cached_property
@@ -170,7 +168,7 @@ class Subject:
         """Return a sweep over the pairs of a frame; of the means, as if each class had variance 1."""
         if name not in self._sweeps:
             if name == "weights":
-                self._sweeps[name] = sweep(scaled_frame(self.weights), dtype=self._pair_products)
+                self._sweeps[name] = sweep(self.scaled_weights, dtype=self._pair_products)
             else:
                 self.sweep_means(None)
         return self._sweeps[name]
@@ -199,6 +197,15 @@ class Subject:
     def scaled_means(self) -> ScaledFrame:
         """Centred means at a scale where their squares are in range."""
         return scaled_frame(self.centred)
+
+    @cached_property
+    def scaled_weights(self) -> ScaledFrame:
+        """The classifier at such a scale."""
+        return scaled_frame(self.weights)
+
+    def scaled(self, name: str) -> ScaledFrame:
+        """Vectors of a frame at such a scale."""
+        return self.scaled_means if name == "means" else self.scaled_weights
 
     @cached_property
     def _shapes(self) -> dict[str, dict[str, float]]:
@@ -271,10 +278,9 @@ class Subject:
 
     def over_between(self, within: float) -> float:
         """Ratio of a trace to ``Tr S_B``; infinite or nan where that is zero."""
-        scale = unit_power(float(np.abs(self.centred).max()))
-        norms = np.einsum("kd,kd->k", self.centred * scale, self.centred * scale)
+        scale = self.scaled_means.scale
         shares = self.counts / self.counts.sum() if self.weighting == "sample" else np.full(self.k, 1.0 / self.k)
-        between = float(shares @ norms)
+        between = float(shares @ self.scaled_means.squares)
         if between == 0:
             return np.inf if within > 0 else np.nan
         return within * scale * scale / between
@@ -285,13 +291,20 @@ class Subject:
 
     def self_duality(self) -> float:
         """NC3 by difference."""
-        distance = metrics.self_duality(self.weights, self.centred)
+        distance = difference(self.scaled_weights, self.scaled_means)
         return distance**2 if self.conventions.squared_duality else distance
+
+    def alignments(self) -> tuple[float, float]:
+        """NC3 by alignment, to the ETF and to the orthogonal frame."""
+        m = self.scaled_means
+        if m.norm == 0:  # what is left of the means is their centre
+            return metrics.alignment_etf(self.weights, self.centred), metrics.alignment_of(self.weights, self.means)
+        return alignments(self.scaled_weights, m, self.centre * m.scale)
 
     def unc3(self) -> tuple[float, float]:
         """Mean and variance of what weights and means of each class have in common."""
         if not self.conventions.products:
-            return metrics.unc3(self.weights, self.centred)
+            return cosines_of_pairs(self.scaled_weights, self.scaled_means)
         products = np.einsum("kd,kd->k", self.weights, self.centred)
         return float(products.mean()), float(products.var(ddof=1))
 
@@ -329,7 +342,7 @@ class Subject:
 
 def _frame_metrics(name: str, pairs: PairSweep, spectrum: Spectrum) -> dict[str, float]:
     return {
-        f"nc2_equinorm_{name}": metrics.equinorm(pairs.frame.rows),
+        f"nc2_equinorm_{name}": spread_of_norms(pairs.frame.lengths),
         f"nc2_equiangularity_{name}": pairs.equiangularity,
         f"nc2_max_angle_{name}": pairs.max_angle,
         f"nc2_etf_{name}": pairs.etf_distance,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from ._statistics_algebra import NOT_GIVEN, mirror
 from ._weights import Batch, Float, as_sample_weights, leave_out, require_range
 from .statistics import ClassStatistics
 
+_ARRAYS = ("counts", "pivots", "sums", "squares", "pooled", "class_pooled", "masses")
 _CACHED_BYTES = 16 << 20
 """A batch of this size stays in cache between checking and adding it."""
 
@@ -231,6 +233,19 @@ class Accumulator:
         if kept is not classes:
             self.skipped_rows += int(np.count_nonzero(kept != classes))
         self._dtype = dtype if self._dtype in (None, dtype) else "mixed"
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return everything it holds, for `restore` to go on from with the same bits; the arrays are its own."""
+        arrays = {name: getattr(self, f"_{name}") for name in _ARRAYS}
+        state = {name: array for name, array in arrays.items() if array is not None}
+        return {**state, "skipped_rows": np.array(self.skipped_rows), "dtype": np.array(self._dtype or "")}
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Hold what the `state` of another one of the same arguments held; its arrays become ours."""
+        with self._lock:
+            for name in _ARRAYS:
+                setattr(self, f"_{name}", state.get(name))
+            self.skipped_rows, self._dtype = int(state["skipped_rows"]), str(state["dtype"]) or None
 
     def statistics(self) -> ClassStatistics:
         """Return what has been accumulated so far, as a value of its own."""

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 from ._version import __version__
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
+
+    from ._source import FeatureFile
 
 _USER_ERROR = 2
 _INTERRUPTED = 130
@@ -46,10 +47,15 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     measure = commands.add_parser(
         "measure",
         help="measure a feature matrix",
-        description="Measure NC1 to NC4 of features saved with numpy.",
+        description="Measure NC1 to NC4 of features in files, however large.",
     )
-    measure.add_argument("features", type=Path, help=".npy of shape (N, d), floating point")
-    measure.add_argument("labels", type=Path, help=".npy of shape (N,), integers in [0, K)")
+    measure.add_argument(
+        "features",
+        help="(N, d), floating point: .npy .npz .safetensors .parquet .arrow .h5 .zarr .pt, a folder of shards, or a"
+        " pattern in quotes",
+    )
+    measure.add_argument("labels", nargs="?", help="(N,), integers in [0, K), if they are not in the same files")
+    _add_files(measure)
     measure.add_argument("--weights", type=Path, help=".npy of shape (K, d): rows of the classifier")
     measure.add_argument("--bias", type=Path, help=".npy of shape (K,): its bias")
     measure.add_argument("--json", type=Path, metavar="OUT", help="also write the report there")
@@ -67,6 +73,12 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     measure.add_argument("--precision", choices=("feature", "double"), default="feature")
     measure.add_argument("--nonfinite", choices=("raise", "skip"), default="raise")
     measure.add_argument("--method", choices=("auto", "projection", "scatter"), default="auto")
+    measure.add_argument(
+        "--checkpoint", type=Path, metavar="FILE", help="keep the state there; the same command goes on from it"
+    )
+    measure.add_argument(
+        "--checkpoint-every", type=float, default=60.0, metavar="SECONDS", help="how often (%(default)s)"
+    )
     _add_common(measure)
     measure.set_defaults(run=_measure)
 
@@ -99,6 +111,28 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     return parser
 
 
+def _add_files(parser: argparse.ArgumentParser) -> None:
+    """How to read what no file says of itself."""
+    parser.add_argument("--features-name", metavar="NAME", help="array, tensor, column or dataset of features")
+    parser.add_argument("--labels-name", metavar="NAME", help="the same of labels")
+    parser.add_argument("--dtype", help="of bare numbers: float32, bfloat16, ...")
+    parser.add_argument("--shape", type=_sizes, metavar="[N,]D", help="of bare numbers")
+    parser.add_argument("--offset", type=int, default=0, metavar="BYTES", help="where bare numbers begin")
+    parser.add_argument("--memory", type=_bytes, default="128M", metavar="SIZE", help="for reading (%(default)s)")
+
+
+def _sizes(text: str) -> tuple[int, ...]:
+    """Read N,D, or D for as many rows as there are."""
+    sizes = tuple(int(size) for size in text.split(","))
+    return sizes if len(sizes) > 1 else (-1, *sizes)
+
+
+def _bytes(text: str) -> int:
+    """Read 1500, 64K, 256M or 2G."""
+    number, unit = (text[:-1], text[-1].upper()) if text and text[-1].isalpha() else (text, "")
+    return int(float(number) * 1024 ** ("", "K", "M", "G").index(unit))
+
+
 def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=int, metavar="N", help="default: all processors")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
@@ -112,8 +146,8 @@ def _measure(options: argparse.Namespace) -> None:
         set_num_threads(options.threads)
     with _progress("rows", options.quiet) as progress:
         report = measure(
-            _open(options.features),
-            _open(options.labels),
+            _open_features(options),
+            None,
             None if options.weights is None else _open(options.weights),
             None if options.bias is None else _open(options.bias),
             metrics=options.metrics.split(","),
@@ -126,6 +160,8 @@ def _measure(options: argparse.Namespace) -> None:
             method=options.method,
             details=options.html is not None,
             progress=progress,
+            checkpoint=options.checkpoint,
+            checkpoint_every=options.checkpoint_every,
         )
     report = write_page(report, options)
     if options.json is not None:
@@ -154,19 +190,21 @@ def _info(options: argparse.Namespace) -> None:  # noqa: ARG001 - all commands s
         print(f"{name:<14}{', '.join(value) if isinstance(value, list) else value}")
 
 
-def _open(path: Path) -> NDArray[Any]:
-    """Open an ``.npy`` without reading it; never unpickle."""
-    import numpy as np
+def _open_features(options: argparse.Namespace) -> FeatureFile:
+    from . import open_features
 
-    try:
-        array: NDArray[np.generic] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, MemoryError):
-        raise
-    except Exception as error:  # numpy raises a dozen kinds on damaged headers
-        raise ValueError(f"{path}: not a readable .npy file ({error})") from error
-    if not isinstance(array, np.ndarray):
-        raise ValueError(f"{path}: holds several arrays; wanted one array saved with numpy.save")
-    return array
+    names = ("features_name", "labels_name", "dtype", "shape", "offset", "memory")
+    opened = open_features(options.features, options.labels, **{name: getattr(options, name) for name in names})
+    if opened.labels is None:
+        raise ValueError(f"{opened.path}: has no labels beside the features; wanted LABELS, or --labels-name")
+    return opened
+
+
+def _open(path: Path) -> NDArray[Any]:
+    """Read one array whole, from a file of any format that holds no other."""
+    from .sources import read_array
+
+    return read_array(path)
 
 
 def _progress(unit: str, quiet: bool) -> AbstractContextManager[Progress | None]:

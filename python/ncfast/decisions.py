@@ -199,6 +199,6 @@ def _as(real: type[np.floating[Any]], array: NDArray[Any]) -> NDArray[Any]:
 def _products(left: NDArray[Any], right: NDArray[Any]) -> NDArray[Any]:
     """``left @ right.T``; by our own kernel where it is float64, whose bits do not depend on threads."""
     if left.dtype == np.float64:
-        return _core.cross_gram(np.ascontiguousarray(left), right)
+        return _core.cross_gram(left, right)
     products: NDArray[Any] = left @ right.T
     return products

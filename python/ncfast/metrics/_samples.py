@@ -20,7 +20,7 @@ def read_samples(features: object, num_features: int | None = None) -> Features:
     """Check a feature matrix and that it has rows."""
     source = as_features(features, num_features)
     if source.rows == 0:
-        raise ValueError(f"features has shape {source.array.shape}; wanted at least one sample")
+        raise ValueError(f"features has shape {source.shape}; wanted at least one sample")
     return source
 
 

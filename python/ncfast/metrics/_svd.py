@@ -17,40 +17,44 @@ _LARGE = 64
 _LEAST_RATIO = 1e-2
 
 
-def thin_svd(frame: Float, rank: int) -> tuple[Float, Float]:
+def thin_svd(frame: Float, rank: int, by_features: Float | None = None) -> tuple[Float, Float]:
     """Return all singular values of a (K, d) frame, falling, and its first `rank` right vectors as rows.
 
-    `rank` is the largest that the frame can have; singular values beyond it are zero up to rounding.
+    `rank` is the largest that the frame can have; singular values beyond it are zero up to rounding. `by_features` is
+    ``frame.T @ frame`` if that is known.
     """
-    values, vectors = _eigen(frame, rank) if min(frame.shape) >= _LARGE else (None, None)
+    values, vectors = _eigen(frame, rank, by_features) if min(frame.shape) >= _LARGE else (None, None)
     if values is None or vectors is None:
         _, values, rows = np.linalg.svd(frame, full_matrices=False)
         return values, rows[:rank]
     if frame.shape[0] > frame.shape[1]:
-        return values, vectors.T
-    right = _core.cross_gram(np.ascontiguousarray(vectors.T), np.ascontiguousarray(frame.T))
+        return values, vectors
+    right = _core.cross_gram(vectors, frame.T)
     return values, right / values[:rank, None]
 
 
-def singular_values(frame: Float) -> Float:
-    """Return the singular values of a (K, d) frame, falling."""
+def singular_values(frame: Float, by_features: Float | None = None) -> Float:
+    """Return the singular values of a (K, d) frame, falling; `by_features` is ``frame.T @ frame`` if known."""
     if min(frame.shape) >= _LARGE:
-        values: Float = np.sqrt(np.maximum(np.linalg.eigvalsh(_smaller_gram(frame))[::-1], 0.0))
+        gram = _smaller_gram(frame, by_features)
+        values: Float = np.sqrt(np.maximum(np.linalg.eigvalsh(gram)[::-1], 0.0))
         if values[-1] > _LEAST_RATIO * values[0]:
             return values
     return np.asarray(np.linalg.svd(frame, compute_uv=False))
 
 
-def _eigen(frame: Float, rank: int) -> tuple[Float | None, Float | None]:
-    """Singular values, and `rank` eigenvectors of the smaller Gram matrix as columns; None where it is no good."""
-    eigenvalues, vectors = np.linalg.eigh(_smaller_gram(frame))
+def _eigen(frame: Float, rank: int, by_features: Float | None) -> tuple[Float | None, Float | None]:
+    """Singular values, and `rank` eigenvectors of the smaller Gram matrix as rows; None where it is no good."""
+    eigenvalues, vectors = np.linalg.eigh(_smaller_gram(frame, by_features))
     values = np.sqrt(np.maximum(eigenvalues[::-1], 0.0))
     if values[rank - 1] <= _LEAST_RATIO * values[0]:
         return None, None
     values[rank:] = 0.0
-    return values, vectors[:, ::-1][:, :rank]
+    return values, np.ascontiguousarray(vectors.T[::-1][:rank])
 
 
-def _smaller_gram(frame: Float) -> Float:
+def _smaller_gram(frame: Float, by_features: Float | None) -> Float:
     k, d = frame.shape
-    return _core.gram(np.ascontiguousarray(frame if k <= d else frame.T))
+    if by_features is not None and k > d:
+        return by_features
+    return _core.gram(frame if k <= d else frame.T)

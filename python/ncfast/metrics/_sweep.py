@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from ._targets import etf_target, of_target
 
 Float = NDArray[np.float64]
 _SHORT = 1e-100
+_SMALL = 2.0**-20
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,22 @@ class ScaledFrame:
         """Squared lengths, shape (K,)."""
         return self.lengths**2
 
+    @cached_property
+    def norm(self) -> float:
+        """Frobenius norm of the rows."""
+        return float(np.linalg.norm(self.lengths))
+
+    @cached_property
+    def sums(self) -> Float:
+        """Sum of the rows, shape (d,)."""
+        sums: Float = self.rows.sum(axis=0)
+        return sums
+
+    @cached_property
+    def by_features(self) -> Float:
+        """Gram matrix of the columns, shape (d, d)."""
+        return _core.gram(self.rows.T)
+
     def has_directions(self) -> bool:
         """Whether all rows have one; warns if not."""
         shortest = int(np.argmin(self.lengths))
@@ -45,8 +63,9 @@ class ScaledFrame:
 
 
 def scaled_frame(frame: Float) -> ScaledFrame:
-    """Bring a frame to a scale where its squares are in range."""
-    scale = unit_power(float(max(frame.max(), -frame.min())))
+    """Bring a frame to a scale where its squares are in range, of float32 too; most are, and are not copied."""
+    largest = float(max(frame.max(), -frame.min()))
+    scale = 1.0 if _SMALL < largest < 1.0 / _SMALL else unit_power(largest)
     rows = np.ascontiguousarray(frame if scale == 1.0 else frame * scale)
     lengths = np.sqrt(np.einsum("kd,kd->k", rows, rows))
     if lengths.min() > _SHORT:

@@ -119,8 +119,7 @@ def _flat(classes: NDArray[np.int64]) -> str:
 
 
 def _rank_of(source: Features, rows: NDArray[np.int64], weights: Float | None, *, centred: bool) -> float:
-    block = Features(source.array[rows], source.dtype).block(0, rows.size)
-    values = finite_rows(block, rows)
+    values = finite_rows(source.take(rows), rows)
     if centred:
         values = values - values[0]
         values -= np.average(values, axis=0, weights=weights)

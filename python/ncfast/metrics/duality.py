@@ -7,14 +7,15 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .. import _core
-from .._frame import as_pair, unit_power, warn_degenerate
+from .._frame import as_pair, warn_degenerate
 from ._pairs import bands, frobenius
+from ._sweep import ScaledFrame, scaled_frame
 from ._targets import TargetDistance, etf_target, of_target
 
 Float = NDArray[np.float64]
 _MANY_MORE = 1.1
 _LEAST_SQUARES = 1e-10
+_BAND_VALUES = 1 << 16  # entries held at a time
 
 
 def self_duality(weights: ArrayLike, centred_means: ArrayLike) -> float:
@@ -31,8 +32,7 @@ def self_duality(weights: ArrayLike, centred_means: ArrayLike) -> float:
     ----------
     Papyan, Han, Donoho, PNAS 2020, who report its square.
     """
-    pair = _normalised(weights, centred_means, "centred_means")
-    return np.nan if pair is None else frobenius(pair[0] - pair[1])
+    return difference(*_scaled_pair(weights, centred_means, "centred_means"))
 
 
 def alignment_etf(weights: ArrayLike, centred_means: ArrayLike) -> float:
@@ -49,7 +49,8 @@ def alignment_etf(weights: ArrayLike, centred_means: ArrayLike) -> float:
     ----------
     Zhu et al., NeurIPS 2021.
     """
-    return _alignment(weights, centred_means, "centred_means", etf_target)
+    w, m = _scaled_pair(weights, centred_means, "centred_means")
+    return _distances(w, m, [_Alignment(w, m, etf_target)], "centred_means")[0]
 
 
 def alignment_of(weights: ArrayLike, means: ArrayLike) -> float:
@@ -66,7 +67,8 @@ def alignment_of(weights: ArrayLike, means: ArrayLike) -> float:
     ----------
     Tirer, Bruna, ICML 2022.
     """
-    return _alignment(weights, means, "means", of_target)
+    w, m = _scaled_pair(weights, means, "means")
+    return _distances(w, m, [_Alignment(w, m, of_target)], "means")[0]
 
 
 def unc3(weights: ArrayLike, centred_means: ArrayLike) -> tuple[float, float]:
@@ -83,72 +85,132 @@ def unc3(weights: ArrayLike, centred_means: ArrayLike) -> tuple[float, float]:
     ----------
     Wu, Papyan, "Linguistic collapse: neural collapse in (large) language models", NeurIPS 2024.
     """
-    pair = _normalised(weights, centred_means, "centred_means")
-    if pair is None:
+    return cosines_of_pairs(*_scaled_pair(weights, centred_means, "centred_means"))
+
+
+def _scaled_pair(weights: ArrayLike, means: ArrayLike, name: str) -> tuple[ScaledFrame, ScaledFrame]:
+    w, m = as_pair(weights, "weights", means, name)
+    return scaled_frame(w), scaled_frame(m)
+
+
+def _either_is_zero(w: ScaledFrame, m: ScaledFrame, name: str) -> bool:
+    """Whether a frame is zero; warns if so."""
+    for frame, what in ((w, "weights"), (m, name)):
+        if frame.norm == 0:
+            warn_degenerate(f"{what} are all zero: NC3 is undefined")
+            return True
+    return False
+
+
+def difference(w: ScaledFrame, m: ScaledFrame) -> float:
+    """`self_duality` of scaled frames."""
+    if _either_is_zero(w, m, "centred_means"):
+        return np.nan
+    k, d = w.rows.shape
+    step = max(1, _BAND_VALUES // d)
+    parts = (w.rows[i : i + step] / w.norm - m.rows[i : i + step] / m.norm for i in range(0, k, step))
+    return float(np.linalg.norm([frobenius(part) for part in parts]))
+
+
+def cosines_of_pairs(w: ScaledFrame, m: ScaledFrame) -> tuple[float, float]:
+    """`unc3` of scaled frames."""
+    if _either_is_zero(w, m, "centred_means"):
         return np.nan, np.nan
-    w, m = pair
-    norms = np.linalg.norm(w, axis=1) * np.linalg.norm(m, axis=1)
-    if norms.min() == 0:
-        warn_degenerate(f"the weights or the centred mean of class {int(np.argmin(norms))} are zero: UNC3 is undefined")
+    if not (w.lengths.all() and m.lengths.all()):
+        cls = int(np.argmin(w.lengths * m.lengths))
+        warn_degenerate(f"the weights or the centred mean of class {cls} are zero: UNC3 is undefined")
         return np.nan, np.nan
-    cosines = np.einsum("kd,kd->k", w, m) / norms
+    products = np.einsum("kd,kd->k", w.directions, m.directions)
+    cosines = products * w.inverses * m.inverses
     return float(cosines.mean()), float(cosines.var())
 
 
-def _alignment(
-    weights: ArrayLike, means: ArrayLike, name: str, target_of: Callable[[int, float], TargetDistance]
-) -> float:
-    pair = _normalised(weights, means, name)
-    if pair is None:
-        return np.nan
-    w, m = pair
-    k, d = w.shape
+def alignments(w: ScaledFrame, m: ScaledFrame, centre: Float) -> tuple[float, float]:
+    """`alignment_etf` of centred means and `alignment_of` of the means, which are ``m + centre``."""
+    etf, of = _distances(w, m, [_Alignment(w, m, etf_target), _Alignment(w, m, of_target, centre)], "centred_means")
+    return etf, of
+
+
+class _Alignment:
+    """``A/||A||_F`` against a target, with ``A = W (M + 1 c^T)^T`` up to a factor."""
+
+    def __init__(
+        self,
+        w: ScaledFrame,
+        m: ScaledFrame,
+        target_of: Callable[[int, float], TargetDistance],
+        centre: Float | None = None,
+    ) -> None:
+        k, d = m.rows.shape
+        c = np.zeros(d) if centre is None else centre
+        self.centre, self.target_of = centre, target_of
+        norm = float(np.sqrt(max(m.norm**2 + 2.0 * float(c @ m.sums) + k * float(c @ c), 0.0)))
+        self.factor = 1.0 / (w.norm * norm) if w.norm * norm > 0 else np.inf
+        self.shifts: Float = w.rows @ c
+        trace = (float(np.einsum("kd,kd->", w.rows, m.rows)) + float(self.shifts.sum())) * self.factor
+        # Where the two are far from aligned, the trace may be far too small for a trial norm, or negative.
+        self.trace = max(trace, 1e-6)
+        self.exact_trace = trace
+        self.value: float | None = None
+
+    def begin(self) -> None:
+        self.distance = self.target_of(self.shifts.size, self.trace)
+
+    def add(self, first: int, products: Float) -> None:
+        """Add a band of rows of ``W M^T``."""
+        rows = np.arange(products.shape[0])
+        band = (products + self.shifts[first : first + rows.size, None]) * self.factor
+        self.distance.add_diagonal(band[rows, first + rows])
+        band[rows, first + rows] = self.distance.off_diagonal * self.distance.trial_norm  # adds nothing below
+        self.distance.add_off_diagonal(band)
+
+    def end(self) -> None:
+        """Take the distance, unless the trial norm was too far off."""
+        if self.distance.norm_ratio > 1e-3:
+            self.value = self.distance.value
+        self.trace *= self.distance.norm_ratio
+
+    def by_features(self, w: ScaledFrame, m: ScaledFrame) -> None:
+        """Take the distance from d x d matrices, in place of the K x K matrix A, unless its norm would lose digits.
+
+        ``||A||_F^2 = <W^T W, H^T H>``, H = M + 1 c^T, and the product with the target needs the trace and the sum of A
+        alone. Where there are more classes than features, A has not the rank to come near the target, and 1 - cos
+        loses no digits.
+        """
+        k = self.shifts.size
+        gram = m.by_features
+        if self.centre is not None:
+            half = np.outer(m.sums + 0.5 * k * self.centre, self.centre)
+            gram = gram + half + half.T
+        squares = float(np.sum(w.by_features * gram)) * self.factor**2
+        if squares < _LEAST_SQUARES:
+            return
+        total = (float(w.sums @ m.sums) + k * float(self.shifts.sum())) * self.factor
+        target = self.target_of(k, 1.0)
+        product = target.diagonal * self.exact_trace + target.off_diagonal * (total - self.exact_trace)
+        self.value = float(np.sqrt(max(2.0 - 2.0 * product / np.sqrt(squares), 0.0)))
+
+
+def _distances(w: ScaledFrame, m: ScaledFrame, asked: list[_Alignment], name: str) -> list[float]:
+    """Distances of alignments of the same frames, from the same products."""
+    if _either_is_zero(w, m, name):
+        return [np.nan] * len(asked)
+    k, d = w.rows.shape
     if k > _MANY_MORE * d:
-        by_features = _distance_by_features(w, m, target_of(k, 1.0))
-        if by_features is not None:
-            return by_features
-    # Where the two are far from aligned, the trace may be far too small for a trial norm, or negative.
-    trace = max(float(np.einsum("kd,kd->", w, m)), 1e-6)
+        for alignment in asked:
+            alignment.by_features(w, m)
     for _ in range(2):
-        distance = target_of(k, trace)
-        for first, band in bands(w, m):
-            rows = np.arange(band.shape[0])
-            distance.add_diagonal(band[rows, first + rows])
-            band[rows, first + rows] = distance.off_diagonal * distance.trial_norm  # adds nothing below
-            distance.add_off_diagonal(band)
-        if distance.norm_ratio > 1e-3:
-            return distance.value
-        trace *= distance.norm_ratio
-        if trace == 0:
+        left = [alignment for alignment in asked if alignment.value is None and alignment.trace > 0]
+        if not left:
             break
-    warn_degenerate(f"weights and {name} are orthogonal: their alignment is undefined")
-    return np.nan
-
-
-def _distance_by_features(w: Float, m: Float, target: TargetDistance) -> float | None:
-    """Distance of ``A/||A||_F`` to a target from d x d matrices, in place of the K x K matrix ``A = W M^T``.
-
-    ``||A||_F^2 = <W^T W, M^T M>``, and the product with the target needs the trace and the sum of A alone. Where there
-    are more classes than features, A has not the rank to come near the target, and 1 - cos loses no digits. None where
-    A is so small that its norm would.
-    """
-    squares = float(np.sum(_core.gram(np.ascontiguousarray(w.T)) * _core.gram(np.ascontiguousarray(m.T))))
-    if squares < _LEAST_SQUARES:
-        return None
-    trace = float(np.einsum("kd,kd->", w, m))
-    total = float(w.sum(axis=0) @ m.sum(axis=0))
-    product = target.diagonal * trace + target.off_diagonal * (total - trace)
-    return float(np.sqrt(max(2.0 - 2.0 * product / np.sqrt(squares), 0.0)))
-
-
-def _normalised(weights: ArrayLike, means: ArrayLike, name: str) -> tuple[Float, Float] | None:
-    """Both at unit Frobenius norm; None, with a warning, when one is zero."""
-    normalised = []
-    for frame, what in zip(as_pair(weights, "weights", means, name), ("weights", name), strict=True):
-        scaled = frame * unit_power(float(np.abs(frame).max()))
-        norm = frobenius(scaled)
-        if norm == 0:
-            warn_degenerate(f"{what} are all zero: NC3 is undefined")
-            return None
-        normalised.append(scaled / norm)
-    return normalised[0], normalised[1]
+        for alignment in left:
+            alignment.begin()
+        for first, products in bands(w.rows, m.rows):
+            for alignment in left:
+                alignment.add(first, products)
+        for alignment in left:
+            alignment.end()
+    for alignment in asked:
+        if alignment.value is None:
+            warn_degenerate(f"weights and {name} are orthogonal: their alignment is undefined")
+    return [np.nan if alignment.value is None else alignment.value for alignment in asked]

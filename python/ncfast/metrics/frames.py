@@ -90,7 +90,7 @@ def frame_potential(vectors: ArrayLike) -> float:
         return np.nan
     k, d = unit.shape
     if d <= k:
-        return frobenius(_core.gram(np.ascontiguousarray(unit.T))) ** 2
+        return frobenius(_core.gram(unit.T)) ** 2
     return float(k + 2.0 * sweep_of(unit).squared_cosines)
 
 

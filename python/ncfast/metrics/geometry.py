@@ -24,7 +24,11 @@ def equinorm(vectors: ArrayLike) -> float:
     Papyan, Han, Donoho, PNAS 2020.
     """
     frame = as_frame(vectors)
-    norms = np.linalg.norm(frame * unit_power(float(np.abs(frame).max())), axis=1)
+    return spread_of_norms(np.linalg.norm(frame * unit_power(float(np.abs(frame).max())), axis=1))
+
+
+def spread_of_norms(norms: Float) -> float:
+    """`equinorm` of a frame with these norms, in whatever units."""
     if norms.max() == 0:
         warn_degenerate("all vectors of the frame are zero: the spread of their norms is undefined")
         return np.nan

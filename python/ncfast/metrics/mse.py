@@ -156,7 +156,7 @@ class _LeastSquares:
         sides = (top * roots[:, None]).T - np.outer(np.einsum("kr,k->r", top, roots), self.shares)
         if self.decay > 0:
             sides += lift * np.outer(left[k + self.within.shape[0], :rank], self.shares)
-        weights = _core.cross_gram(np.ascontiguousarray(sides.T / values[:rank]), np.ascontiguousarray(axes[:rank].T))
+        weights = _core.cross_gram(sides.T / values[:rank], axes[:rank].T)
         return weights, (self.shares - np.einsum("kd,d->k", weights, self.mean)) / (1.0 + self.decay)
 
     def loss_on_means(self, weights: Float, bias: Float) -> float:

@@ -121,4 +121,4 @@ def _simplex_basis(k: int) -> Float:
 
 
 def _product(left: Float, right: Float) -> Float:
-    return _core.cross_gram(np.ascontiguousarray(left), np.ascontiguousarray(right.T))
+    return _core.cross_gram(left, right.T)

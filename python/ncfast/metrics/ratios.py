@@ -118,9 +118,9 @@ def _inside_range(between: BetweenClass, within: Float, axes: Float) -> Float:
     along = _core.cross_gram(axes, factor)
     if within.size == d:
         return along
-    outside = factor - _core.cross_gram(np.ascontiguousarray(along.T), np.ascontiguousarray(axes.T))
+    outside = factor - _core.cross_gram(along.T, axes.T)
     # The smaller the last eigenvalue that counts, the less rounding leaves known of the range.
     doubt = d * float(np.finfo(np.float64).eps) * float((within[0] / within[-1]) ** 2)
     left, values, _ = np.linalg.svd(outside)
     missed = int(np.count_nonzero(values > min(doubt, 1.0) * between.values[0]))
-    return _core.cross_gram(along, np.ascontiguousarray(left[:, missed:].T)) if missed < rank else np.empty((d, 0))
+    return _core.cross_gram(along, left[:, missed:].T) if missed < rank else np.empty((d, 0))

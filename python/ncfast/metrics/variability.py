@@ -12,7 +12,7 @@ from .._choices import as_choice
 from .._frame import unit_power, warn_degenerate
 from ..statistics import ClassStatistics
 from ._svd import thin_svd
-from ._sweep import PairSweep, scaled_frame, sweep
+from ._sweep import PairSweep, ScaledFrame, scaled_frame, sweep
 from ._within import pooled_by, sample_shares
 
 Float = NDArray[np.float64]
@@ -87,10 +87,14 @@ def between_class(stats: ClassStatistics, weighting: str) -> BetweenClass:
     of the factor or of the means it was centred from, count as zero.
     """
     factor = centred_means(stats, weighting) * np.sqrt(_class_shares(stats, weighting))[:, None]
-    scale = unit_power(float(np.abs(factor).max()))
-    k, d = factor.shape
-    values, rows = thin_svd(factor * scale, min(d, k - 1))
-    values = values / scale
+    return between_of_factor(stats, scaled_frame(factor))
+
+
+def between_of_factor(stats: ClassStatistics, factor: ScaledFrame, share: float = 1.0) -> BetweenClass:
+    """Factor S_B by the thin SVD of centred class means, of which each counts `share`."""
+    k, d = factor.rows.shape
+    values, rows = thin_svd(factor.rows, min(d, k - 1), factor.by_features if k > d else None)
+    values = values * (np.sqrt(share) / factor.scale)
     noise = max(max(k, d) * float(np.finfo(np.float64).eps) * float(values[0]), rounding_of_means(stats))
     rank = min(d, k - 1, int(np.count_nonzero(values > noise)))
     return BetweenClass(np.ascontiguousarray(rows[:rank].T), values[:rank], values)
@@ -145,7 +149,7 @@ def nc1_of_scatter(stats: ClassStatistics, between: BetweenClass, weighting: str
     """`nc1_pinv` with S_B factored already."""
     pooled = pooled_by(stats, weighting)
     basis = between.basis
-    along = np.einsum("dr,dr->r", basis, _core.cross_gram(pooled.scatter, np.ascontiguousarray(basis.T)))
+    along = np.einsum("dr,dr->r", basis, _core.cross_gram(pooled.scatter, basis.T))
     spread = np.maximum(along, 0.0) / pooled.num_samples
     return nc1_of_spread(spread, between, int(stats.present.sum()), float(stats.squared_deviations.sum()))
 

@@ -1,0 +1,48 @@
+"""What a whole report costs at best: its passes at the speed of memory, its products at the speed of products."""
+
+from __future__ import annotations
+
+import time
+from functools import cache
+
+import numpy as np
+
+from . import data
+from .machine import product_rates, reading_rate
+
+
+def report_floor(shape: tuple[int, int, int], state: str) -> float:
+    """Seconds for float32 features (N, d, K), by the plans of ncfast and nothing besides their large parts.
+
+    Two passes over the features. In the second the cheaper of projection and scatter, and if no decision is certified
+    the search for the nearest mean, among K-1 coordinates if those are few; where classes outnumber features another
+    for the classifier. Of both frames all pairs, the smaller Gram matrix and its eigenvalues; where features outnumber
+    classes directions of S_B and the products of weights and means.
+    """
+    n, d, k = shape
+    single = min(float(n) * d * d, 2.0 * n * d * (k - 1))
+    if state == data.NOT_COLLAPSED:
+        single += 2.0 * n * k * (k - 1 if k - 1 <= 0.75 * d else d) * (2 if k > d else 1)
+    small = min(k, d)
+    double = 2.0 * small * small * max(k, d) + (4.0 * k * k * d if k <= d else 0.0)
+    pairs = 2.0 * k * k * d
+    if k > max(2 * d, 1000):
+        single += pairs
+    else:
+        double += pairs
+    reading = 4.0 * n * d / reading_rate()
+    return 2 * reading + single / product_rates()["float32"] + double / product_rates()["float64"] + _eigen(small)
+
+
+@cache
+def _eigen(size: int) -> float:
+    """Seconds for all eigenvectors of one symmetric matrix and the eigenvalues of another."""
+    points = np.random.default_rng(0).standard_normal((size, size))
+    gram = points @ points.T
+    took = []
+    for _ in range(3):
+        start = time.perf_counter()
+        np.linalg.eigh(gram)
+        np.linalg.eigvalsh(gram)
+        took.append(time.perf_counter() - start)
+    return float(np.median(took))

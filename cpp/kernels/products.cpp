@@ -1,0 +1,175 @@
+#include "kernels/products.hpp"
+
+#include <cstring>
+
+namespace ncfast::NCFAST_ISA {
+namespace {
+
+constexpr Index kBlockRows = 48;  // rows of the first operand that stay in the second-level cache
+
+template <class T>
+struct VectorOf {
+    typedef T Type __attribute__((vector_size(kVectorBytes), aligned(alignof(T)), may_alias));
+    static constexpr Index kLanes = kVectorBytes / static_cast<Index>(sizeof(T));
+};
+template <class T>
+using Vector = typename VectorOf<T>::Type;
+
+// R rows and V vectors of columns of a product, over `depth` terms.
+template <int R, int V, class T>
+void multiply_tile(const Operand<T>& a, Index depth, const T* panel, T* out, Index out_stride, bool add) {
+    constexpr Index kLanes = VectorOf<T>::kLanes;
+    const T* left = a.data;
+    Vector<T> sums[R][V];
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 2
+        for (int v = 0; v < V; ++v) sums[r][v] = Vector<T>{};
+    }
+#pragma GCC unroll 4
+    for (Index k = 0; k < depth; ++k) {
+        Vector<T> right[V];
+#pragma GCC unroll 2
+        for (int v = 0; v < V; ++v) {
+            right[v] = *reinterpret_cast<const Vector<T>*>(panel + k * kPanelCols<T> + v * kLanes);
+        }
+#pragma GCC unroll 16
+        for (int r = 0; r < R; ++r) {
+            const T entry = left[r * a.row_step + k * a.col_step];
+#pragma GCC unroll 2
+            for (int v = 0; v < V; ++v) sums[r][v] += entry * right[v];
+        }
+    }
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 2
+        for (int v = 0; v < V; ++v) {
+            auto* to = reinterpret_cast<Vector<T>*>(out + r * out_stride + v * kLanes);
+            *to = add ? *to + sums[r][v] : sums[r][v];
+        }
+    }
+}
+
+// The same for the `cols` first columns of a panel.
+template <int R, class T>
+void multiply_panel(const Operand<T>& a, Index depth, const T* panel, Index cols, T* out, Index out_stride,
+                    bool add) {
+    constexpr Index kLanes = VectorOf<T>::kLanes;
+    if (cols == 2 * kLanes) {
+        multiply_tile<R, 2>(a, depth, panel, out, out_stride, add);
+        return;
+    }
+    if (cols == kLanes) {
+        multiply_tile<R, 1>(a, depth, panel, out, out_stride, add);
+        return;
+    }
+    T room[R * 2 * kLanes];
+    if (cols < kLanes) {
+        multiply_tile<R, 1>(a, depth, panel, room, 2 * kLanes, false);
+    } else {
+        multiply_tile<R, 2>(a, depth, panel, room, 2 * kLanes, false);
+    }
+    for (int r = 0; r < R; ++r) {
+        for (Index j = 0; j < cols; ++j) {
+            T& to = out[r * out_stride + j];
+            to = add ? to + room[r * 2 * kLanes + j] : room[r * 2 * kLanes + j];
+        }
+    }
+}
+
+// `rows` rows of a against one panel. Rows may be packed, R at a time: group_step is then what leads from one
+// group of kTileRows to the next.
+template <class T>
+void multiply_rows(Operand<T> a, Index group_step, Index rows, Index depth, const T* panel, Index cols,
+                   T* out, Index out_stride, bool add) {
+    for (; rows >= kTileRows; rows -= kTileRows) {
+        multiply_panel<kTileRows>(a, depth, panel, cols, out, out_stride, add);
+        a.data += group_step;
+        out += kTileRows * out_stride;
+    }
+    for (; rows >= 4; rows -= 4) {
+        multiply_panel<4>(a, depth, panel, cols, out, out_stride, add);
+        a.data += 4 * a.row_step;
+        out += 4 * out_stride;
+    }
+    for (; rows > 0; --rows) {
+        multiply_panel<1>(a, depth, panel, cols, out, out_stride, add);
+        a.data += a.row_step;
+        out += out_stride;
+    }
+}
+
+// Brings `rows` rows together, kTileRows at a time: reading each term of them far from the last one would
+// miss the cache.
+template <class T>
+void pack_rows(const Operand<T>& a, Index first, Index rows, Index k, Index depth, T* out) {
+    for (Index i = 0; i < rows; i += kTileRows, out += kTileRows * depth) {
+        const Index count = smaller<Index>(kTileRows, rows - i);
+        for (Index t = 0; t < depth; ++t) {
+            const T* from = a.at(first + i, k + t);
+            T* to = out + t * kTileRows;
+            if (count == kTileRows) {
+                std::memcpy(to, from, kTileRows * sizeof(T));
+            } else {
+                for (Index r = 0; r < count; ++r) to[r] = from[r];
+            }
+        }
+    }
+}
+
+}  // namespace
+
+template <class T>
+void Packed<T>::fill(const Operand<T>& b, Index rows, Index panel) {
+    constexpr Index kCols = kPanelCols<T>;
+    const Index first = panel * kCols;
+    const Index count = smaller(kCols, rows - first);
+    for (Index k = 0; k < depth_; k += kDepth) {
+        const Index depth = smaller(kDepth, depth_ - k);
+        T* out = const_cast<T*>(at(first, k, depth));
+        if (count < kCols) std::memset(out, 0, static_cast<std::size_t>(depth * kCols) * sizeof(T));
+        if (b.row_step == 1 && count == kCols) {
+            for (Index t = 0; t < depth; ++t)
+                std::memcpy(out + t * kCols, b.at(first, k + t), kCols * sizeof(T));
+        } else {
+            for (Index j = 0; j < count; ++j) {
+                const T* from = b.at(first + j, k);
+                for (Index t = 0; t < depth; ++t) out[t * kCols + j] = from[t * b.col_step];
+            }
+        }
+    }
+}
+
+template <class T>
+void multiply(const Operand<T>& a, Index rows, const Packed<T>& b, Index first, Index cols, T* out,
+              Index out_stride, bool add) {
+    constexpr Index kCols = kPanelCols<T>;
+    const bool pack = a.col_step != 1;
+    Eigen::Matrix<T, Eigen::Dynamic, 1> room(pack ? kBlockRows * smaller(kDepth, b.depth()) : 0);
+    for (Index k = 0; k < b.depth(); k += kDepth) {
+        const Index depth = smaller(kDepth, b.depth() - k);
+        for (Index i = 0; i < rows; i += kBlockRows) {
+            const Index height = smaller(kBlockRows, rows - i);
+            if (pack) pack_rows(a, i, height, k, depth, room.data());
+            const Operand<T> block =
+                pack ? Operand<T>{room.data(), 1, kTileRows} : Operand<T>{a.at(i, k), a.row_step, 1};
+            const Index group_step = kTileRows * (pack ? depth : a.row_step);
+            for (Index j = 0; j < cols; j += kCols) {
+                multiply_rows(block, group_step, height, depth, b.at(first + j, k, depth),
+                              smaller(kCols, cols - j), out + i * out_stride + j, out_stride, add || k > 0);
+            }
+        }
+    }
+    if (b.depth() > 0 || add) return;
+    for (Index i = 0; i < rows; ++i) {
+        for (Index j = 0; j < cols; ++j) out[i * out_stride + j] = 0;
+    }
+}
+
+template class Packed<float>;
+template class Packed<double>;
+template void multiply(const Operand<float>&, Index, const Packed<float>&, Index, Index, float*, Index, bool);
+template void multiply(const Operand<double>&, Index, const Packed<double>&, Index, Index, double*, Index,
+                       bool);
+
+}  // namespace ncfast::NCFAST_ISA

@@ -1,0 +1,82 @@
+// Dense products, the bulk of all work. Entry (i, j) of a product is the sum of a(i, k) b(j, k) over k, in an
+// order that depends on the depth alone: its bits are those of (j, i) with the operands exchanged, whatever
+// the cuts.
+#pragma once
+
+#include "kernels/isa.hpp"
+
+namespace ncfast::NCFAST_ISA {
+
+#if defined(__AVX512F__)
+constexpr Index kVectorBytes = 64;
+constexpr int kTileRows = 12;
+#elif defined(__AVX__)
+constexpr Index kVectorBytes = 32;
+constexpr int kTileRows = 6;
+#else
+constexpr Index kVectorBytes = 16;
+constexpr int kTileRows = 6;
+#endif
+
+/// Columns of a panel: two vectors. With kTileRows rows their sums fill the registers.
+template <class T>
+constexpr Index kPanelCols = 2 * kVectorBytes / static_cast<Index>(sizeof(T));
+
+/// Terms summed in registers, so many that a panel of them takes most of the first-level cache.
+constexpr Index kDepth = (24 << 10) / (2 * kVectorBytes);
+
+/// Entry (i, k) stands at data[i * row_step + k * col_step]; one of the steps is 1.
+template <class T>
+struct Operand {
+    const T* data;
+    Index row_step, col_step;
+
+    const T* at(Index i, Index k) const { return data + i * row_step + k * col_step; }
+    Operand from(Index i) const { return {at(i, 0), row_step, col_step}; }
+};
+
+template <class T>
+Operand<T> rows_of(const T* data, Index stride) {
+    return {data, stride, 1};
+}
+template <class T>
+Operand<T> columns_of(const T* data, Index stride) {
+    return {data, 1, stride};
+}
+
+/// The second operand, its rows brought together panel by panel in the order in which a product reads them.
+template <class T>
+class Packed {
+  public:
+    Packed(Index depth, Index rows)
+        : depth_(depth), padded_(blocks_of(rows, kPanelCols<T>) * kPanelCols<T>), values_(depth * padded_) {}
+
+    /// Room for one shape holds any smaller one.
+    void reshape(Index depth, Index rows) {
+        depth_ = depth;
+        padded_ = blocks_of(rows, kPanelCols<T>) * kPanelCols<T>;
+    }
+
+    Index depth() const { return depth_; }
+
+    /// Reads rows [panel * kPanelCols, ...) of `b`, which has `rows` of them; zeros stand for the rest.
+    void fill(const Operand<T>& b, Index rows, Index panel);
+    void fill(const Operand<T>& b, Index rows) {
+        for (Index p = 0; p < blocks_of(rows, kPanelCols<T>); ++p) fill(b, rows, p);
+    }
+
+    /// Where the panel that begins with row j holds terms k ... k + depth - 1.
+    const T* at(Index j, Index k, Index depth) const { return values_.data() + k * padded_ + j * depth; }
+
+  private:
+    Index depth_, padded_;
+    Eigen::Matrix<T, Eigen::Dynamic, 1> values_;
+};
+
+/// out = a b^T, or out += a b^T, for `rows` rows of a and rows [first, first + cols) of b; `first` begins a
+/// panel.
+template <class T>
+void multiply(const Operand<T>& a, Index rows, const Packed<T>& b, Index first, Index cols, T* out,
+              Index out_stride, bool add = false);
+
+}  // namespace ncfast::NCFAST_ISA

@@ -1,0 +1,106 @@
+"""Feature matrices in files: read into fixed buffers, the next block while this one is computed with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ._features import Block, Features, to_native
+from ._source import Source, stat_line
+
+Range = tuple[int, int]
+
+
+class Streamed(Features):
+    """A feature matrix in files.
+
+    A block lives in one of two buffers, and stays as it is until the next but one is read. A thread fills the other
+    with the rows that follow. Blocks are asked for in any order; in that of the rows reading costs least.
+    """
+
+    def __init__(self, source: Source, memory: int) -> None:
+        self.dtype = source.dtype
+        self.shape = (source.shape[0], source.shape[1])
+        self._source = source
+        row_bytes = self.cols * np.dtype(self.native).itemsize
+        converts = source.stored != np.dtype(self.native)
+        raw_bytes = self.cols * source.stored.itemsize if converts else 0
+        self._limit = min(memory // (2 * row_bytes + raw_bytes), self.rows)
+        if self._limit < 1 <= self.rows:
+            raise ValueError(
+                f"memory is {memory:,} bytes; wanted at least {2 * row_bytes + raw_bytes:,}, two rows of {source.path}"
+                f" with {self.cols:,} features each"
+            )
+        self._buffers: list[NDArray[Any]] = [np.empty((self._limit, self.cols), self.native) for _ in range(2)]
+        self._raw = np.empty((self._limit, self.cols), source.stored) if converts else None
+        self._turn = 0
+        self._held: tuple[Range, Block] | None = None
+        self._ahead: tuple[Range, Future[Block]] | None = None
+        self._reader = ThreadPoolExecutor(1, thread_name_prefix="ncfast-read")
+
+    def ranges(self, block_rows: int, first: int = 0) -> Iterator[Range]:
+        """Cut the rows from `first` on into consecutive ranges of at most `block_rows`, and of what memory holds."""
+        return super().ranges(max(1, min(block_rows, self._limit)), first)
+
+    def block_rows(self) -> int:
+        """How many rows make a block of bounded memory."""
+        return max(1, min(super().block_rows(), self._limit))
+
+    def block(self, start: int, stop: int) -> Block:
+        """Rows [start, stop) as the kernels read them, until the next block is asked for."""
+        if self._held is None or self._held[0] != (start, stop):
+            self._held = None
+            self._held = (start, stop), self._next((start, stop))
+        return self._held[1]
+
+    def _next(self, wanted: Range) -> Block:
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None:
+            wait([ahead[1]])  # whatever it reads, its buffer is in use until then
+        block = ahead[1].result() if ahead is not None and ahead[0] == wanted else self._fill(self._turn, wanted)
+        self._turn = 1 - self._turn
+        start, stop = wanted
+        follows = stop, min(2 * stop - start, self.rows)
+        if stop < self.rows:
+            self._ahead = follows, self._reader.submit(self._fill, self._turn, follows)
+        return block
+
+    def _fill(self, turn: int, wanted: Range) -> Block:
+        return self._read(wanted[0], self._buffers[turn][: wanted[1] - wanted[0]])
+
+    def _read(self, start: int, out: NDArray[Any]) -> Block:
+        if self._raw is None:
+            self._source.read(start, out)
+            return cast(Block, out)
+        for first in range(0, len(out), self._limit):
+            part = out[first : first + self._limit]
+            raw = self._raw[: len(part)]
+            self._source.read(start + first, raw)
+            to_native(raw, self.dtype, part)
+        return cast(Block, out)
+
+    def take(self, rows: NDArray[np.int64]) -> Block:
+        """Rows by number, in memory of their own; where the file cannot seek, all blocks that hold one are read."""
+        taken: NDArray[Any] = np.empty((rows.size, self.cols), self.native)
+        if self._source.seeks:
+            if self._ahead is not None:
+                wait([self._ahead[1]])
+            ends = np.flatnonzero(np.diff(rows) != 1) + 1
+            for first, last in zip([0, *ends], [*ends, rows.size], strict=True):
+                self._read(int(rows[first]), taken[first:last])
+            return taken
+        for start, stop in self.ranges(self.block_rows()):
+            first, last = np.searchsorted(rows, (start, stop))
+            if first < last:
+                taken[first:last] = self.block(start, stop)[rows[first:last] - start]
+        return taken
+
+    def identity(self) -> Iterator[bytes]:
+        """Shape, dtype, and size and time of each file."""
+        yield f"{self.shape} {self.dtype} {self._source.path}".encode()
+        for path in self._source.files():
+            yield stat_line(path).encode()

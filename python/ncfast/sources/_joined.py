@@ -1,0 +1,45 @@
+"""Shards of one array, one after the other."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import Any
+
+from numpy.typing import NDArray
+
+from .._source import Source
+
+
+class Joined(Source):
+    """The rows of several arrays of the same width and dtype."""
+
+    def __init__(self, path: str, parts: Sequence[Source]) -> None:
+        first = parts[0]
+        for part in parts[1:]:
+            if part.shape[1:] != first.shape[1:]:
+                raise ValueError(
+                    f"{part.path} has shape {part.shape}, {first.path} {first.shape}; wanted shards of the same width"
+                )
+            if part.stored != first.stored or part.dtype != first.dtype:
+                raise ValueError(f"{part.path} is {part.dtype}, {first.path} {first.dtype}; wanted shards of one dtype")
+        self.path, self._parts = path, tuple(parts)
+        self._ends = list(accumulate(part.shape[0] for part in parts))
+        self.shape = (self._ends[-1], *first.shape[1:])
+        self.dtype, self.stored = first.dtype, first.stored
+        self.seeks = all(part.seeks for part in parts)
+
+    def read(self, start: int, out: NDArray[Any]) -> None:
+        """Fill `out` with the rows from `start` on."""
+        done = 0
+        while done < len(out):
+            at = bisect_right(self._ends, start + done)
+            first = start + done - (self._ends[at - 1] if at else 0)
+            rows = min(len(out) - done, self._parts[at].shape[0] - first)
+            self._parts[at].read(first, out[done : done + rows])
+            done += rows
+
+    def files(self) -> tuple[str, ...]:
+        """Return the files of all shards."""
+        return tuple(file for part in self._parts for file in part.files())

@@ -1,0 +1,152 @@
+"""A pass of a data loader through a model: features kept, or reduced to class statistics where they are too many."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .._layers import LayerReports
+from .._measure import measure, measure_statistics
+from .._plan import in_order
+from ._batches import Unpack, call, device_of, moved
+from ._capture import Capture
+from ._collected import Collected, among_ranks
+from ._modules import classifier, has_channels_first, is_compiled, num_outputs
+from ._nearest import Nearest
+from ._positions import Positions, as_positions, as_rows, as_tensor, shifted
+
+Rows = dict[str, tuple[Tensor, Tensor]]
+"""Features (n, d) and labels (n,) by layer."""
+
+
+@dataclass(frozen=True)
+class Pass:
+    """Arguments of `measure_model_layers`, which see."""
+
+    model: nn.Module
+    loader: Iterable[Any]
+    head: str | nn.Module | None
+    layers: str | Iterable[str]
+    unpack: Unpack
+    num_classes: int | None
+    positions: Positions
+    shift: bool
+    ignore_index: int
+    memory: int
+    progress: bool
+
+    def reports(self, options: dict[str, Any]) -> LayerReports:
+        """Measure all layers, the head's input last."""
+        as_positions(self.positions)
+        with Capture(self.model, self.head, self.layers) as capture, _evaluating(self.model):
+            head = capture.modules[capture.head]
+            num_classes = num_outputs(head) if self.num_classes is None else self.num_classes
+            heads = {capture.head: classifier(head)}
+            collected = Collected(tuple(capture.modules), num_classes, scatter=True, ignore_index=self.ignore_index)
+            kept = self._keep(capture, collected)
+            if kept is not None:
+                return LayerReports(
+                    {
+                        name: measure(*rows, *heads.get(name, (None, None)), num_classes=num_classes, **options)
+                        for name, rows in kept.items()
+                    }
+                )
+            stats = collected.statistics(local=False)
+            reports = {
+                name: measure_statistics(stats[name], *heads.get(name, (None, None)), **options)
+                for name in collected.layers
+            }
+            if options.get("metrics", "standard") in ("standard", "all"):
+                nearest = Nearest(stats[capture.head], *heads[capture.head])
+                for rows in self._rows(capture):
+                    nearest.add(*self._on_host(rows[capture.head]))
+                last = reports[capture.head]
+                found = in_order({**last.metrics, **nearest.values()})
+                steps = (*last.plan, "second pass over the loader: nearest mean and classifier")
+                reports[capture.head] = replace(last, metrics=found, plan=steps)
+            return LayerReports(reports)
+
+    def _keep(self, capture: Capture, collected: Collected) -> Rows | None:
+        """Return all features on the host; None if these are more than memory may take, and `collected` has them."""
+        kept: dict[str, list[tuple[Tensor, Tensor]]] | None = None
+        if not among_ranks():
+            kept = {name: [] for name in collected.layers}
+        size = 0
+        for rows in self._rows(capture):
+            if kept is None:
+                for name, part in rows.items():
+                    collected.add(name, *part)
+                continue
+            for name, part in rows.items():
+                features, labels = self._on_host(part)
+                kept[name].append((features, labels))
+                size += features.nbytes
+            if size > self.memory:
+                for name, parts in kept.items():
+                    device = rows[name][0].device
+                    for features, labels in parts:
+                        collected.add(name, features.to(device), labels.to(device))
+                kept = None
+        if kept is None:
+            return None
+        if not kept[capture.head]:
+            raise ValueError("loader has no batches; wanted at least one")
+        return {
+            name: (torch.cat([features for features, _ in parts]), torch.cat([labels for _, labels in parts]))
+            for name, parts in kept.items()
+        }
+
+    def _rows(self, capture: Capture) -> Iterator[Rows]:
+        """Run the model, batch by batch."""
+        device = device_of(self.model)
+        for batch in _with_bar(self.loader, self.progress):
+            inputs, labels = moved(self.unpack(batch), device)
+            call(self.model, inputs)
+            classes = as_tensor(labels)
+            if self.shift:
+                classes = shifted(classes, self.ignore_index)
+            yield {
+                name: as_rows(
+                    tensor,
+                    classes,
+                    channels_first=has_channels_first(capture.modules[name], tensor.ndim),
+                    positions=self.positions,
+                    layer=name,
+                )
+                for name, tensor in capture.take().items()
+            }
+
+    def _on_host(self, rows: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        """Return copies of what counts."""
+        features, labels = rows[0].cpu(), rows[1].cpu()
+        counted = labels != self.ignore_index
+        return (features[counted], labels[counted]) if not counted.all() else (features, labels)
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    """Run a model in eval mode, without gradients and as it is written; each module is in its own mode afterwards."""
+    before = [(module, module.training) for module in model.modules()]
+    model.eval()
+    # What is compiled does not look for new hooks, and compiling it again would cost more than this pass.
+    eager = torch.compiler.set_stance("force_eager") if is_compiled(model) else nullcontext()
+    try:
+        with torch.no_grad(), eager:
+            yield
+    finally:
+        for module, training in before:
+            module.training = training
+
+
+def _with_bar(loader: Iterable[Any], shown: bool) -> Iterable[Any]:
+    """Show progress on stderr if that is a terminal and tqdm is installed."""
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        return loader
+    return tqdm(loader, desc="neural collapse", unit="batch", leave=False, disable=None if shown else True)
