@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from compare import assert_close
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 import ncfast
 import ncfast.torch as nct
+from compare import assert_close
 
 K = 3
 
@@ -331,7 +331,11 @@ def two_heads() -> nn.Module:
     ("model", "head", "match"),
     [
         (nn.Sequential(nn.ReLU()), None, "Sequential has no layer that is an nn.Linear; linear layers are: none"),
-        (Net(), "head", r"no layer that is head 'head'; linear layers are: first \(6, 4\), second \(5, 6\), fc \(3, 5\)"),
+        (
+            Net(),
+            "head",
+            r"no layer that is head 'head'; linear layers are: first \(6, 4\), second \(5, 6\), fc \(3, 5\)",
+        ),
         (two_heads(), None, "an nn.Linear is ambiguous: heads.0, heads.1; give the full name of one"),
         (nn.Sequential(Net(), Net()), "fc", "head 'fc' is ambiguous: 0.fc, 1.fc"),
         (Net(), "act", "head 'act' is a ReLU, not linear; linear layers are: first"),
@@ -349,9 +353,9 @@ def test_bad_use_teaches(net: Net) -> None:
     cases: list[tuple[type[Exception], str, Any]] = [
         (TypeError, "model is a function; wanted a torch.nn.Module", lambda: nct.watch(test_positions)),  # type: ignore[arg-type]
         (TypeError, "model is a DataParallel", lambda: nct.watch(nn.DataParallel(net))),
-        (ValueError, "layers has 'conv', which matches no module of Net; modules are: first, act", lambda: nct.watch(net, layers="conv")),
+        (ValueError, "layers has 'conv', which matches no module of Net; modules are: first, act", lambda: nct.watch(net, layers="conv")),  # noqa: E501
         (ValueError, "layers has the head, 'fc'", lambda: nct.watch(net, layers=["act", "fc"])),
-        (ValueError, "labels is 'labels', which is no argument of Net.forward: x", lambda: nct.watch(net, labels="labels")),
+        (ValueError, "labels is 'labels', which is no argument of Net.forward: x", lambda: nct.watch(net, labels="labels")),  # noqa: E501
         (ValueError, "mode is 'both'; wanted one of 'train', 'eval', 'any'", lambda: nct.watch(net, mode="both")),
         (ValueError, "positions is 'max'; wanted 'mean', 'flatten'", lambda: nct.watch(net, positions="max")),
     ]  # fmt: skip

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from ._checkpoint import Checkpoint, array_bytes, digest_of
 from ._choices import as_choice
 from ._classifier import Classifier
+from ._confusion import Confusion
 from ._conventions import Conventions, as_conventions
 from ._features import as_features
 from ._findings import findings
@@ -92,7 +93,7 @@ class Measurement:
     extras: Extras
     precision: str
     errors: bool
-    inputs: dict[str, str] | None  # in words, if details are wanted
+    inputs: dict[str, str] | None = None  # in words, if details are wanted
 
     @classmethod
     def of(
@@ -100,7 +101,13 @@ class Measurement:
     ) -> Measurement:
         """Check all arguments and plan."""
         samples = as_samples(features, labels, options.sample_weights, options.nonfinite)
-        return cls.about(samples, weights, bias, options)
+        measurement = cls.about(samples, weights, bias, options)
+        if not options.details:
+            return measurement
+        given = {"sample_weights": options.sample_weights, "outliers": options.outliers}
+        held = getattr(features, "labels", None) if labels is None else labels
+        inputs = describe_inputs(features=features, labels=held, weights=weights, bias=bias, **given)
+        return replace(measurement, inputs=inputs)
 
     @classmethod
     def about(
@@ -120,12 +127,7 @@ class Measurement:
             method=as_choice("method", o.method),
             errors=o.errors,
         )
-        inputs = None
-        if o.details:
-            source, others = samples.source, {"sample_weights": o.sample_weights, "outliers": o.outliers}
-            inputs = {"features": f"{source.dtype}, {source.rows:,} × {source.cols:,}"}
-            inputs |= describe_inputs(labels=samples.labels, weights=weights, bias=bias, **others)
-        return cls(samples, head, plan, definitions, extras, as_choice("precision", o.precision), o.errors, inputs)
+        return cls(samples, head, plan, definitions, extras, as_choice("precision", o.precision), o.errors)
 
     @property
     def rows_to_read(self) -> int:
@@ -142,8 +144,15 @@ class Measurement:
         samples, plan, extras = self.samples, self.plan, self.extras
         outliers = None if extras.outliers is None else as_features(extras.outliers)
         keys = sorted(plan.keys), sorted(plan.named)
-        detailed = self.inputs is not None
-        chosen = (*keys, plan.scatter, plan.projection, self.definitions, self.precision, self.errors, detailed)
+        chosen = (
+            *keys,
+            plan.scatter,
+            plan.projection,
+            self.definitions,
+            self.precision,
+            self.errors,
+            self.inputs is None,
+        )
         how = (__version__, info()["isa"], samples.source.block_rows(), samples.nonfinite, samples.num_classes)
         arrays = (samples.labels, samples.chosen, samples.weights, self.head.weights, self.head.bias)
         return digest_of(
@@ -181,8 +190,8 @@ class Measurement:
 
     def second_pass(self, subject: Subject) -> SecondPass:
         """Return the pass that needs the class means, before its first row."""
-        confused = self.inputs is not None
-        return SecondPass(subject, self.plan, self.products, self.samples.source.native, confused=confused)
+        confusion = None if self.inputs is None else Confusion(subject.stats.num_classes)
+        return SecondPass(subject, self.plan, self.products, self.samples.source.native, confusion)
 
     def report(self, subject: Subject, seen: Seen, skipped: int) -> Report:
         """Return what all passes come to."""

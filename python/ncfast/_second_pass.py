@@ -49,8 +49,7 @@ class Seen:
 class SecondPass:
     """NC1 by projection, decisions and margins, as planned.
 
-    `products` is the precision of large products, `native` that of the blocks. With `confused`, pairs of classes that
-    are taken for each other are counted, too; states with them cannot be added.
+    `products` is the precision of large products, `native` that of the blocks; `confusion` is filled on the way.
     """
 
     def __init__(
@@ -59,14 +58,13 @@ class SecondPass:
         plan: Plan,
         products: type[np.floating[Any]],
         native: type[np.floating[Any]],
-        *,
-        confused: bool = False,
+        confusion: Confusion | None = None,
     ) -> None:
         stats, head = subject.stats, subject.head
         directions = subject.between if plan.projection else no_directions(stats.num_features)
         self.subject, self.plan = subject, plan
         self.projection = Projection(stats, directions, subject.weighting, products)
-        self.confusion = Confusion(stats.num_classes) if confused and plan.decisions else None
+        self.confusion = confusion if plan.decisions else None
         self.decisions = Decisions(subject, self.projection, native, self.confusion) if plan.decisions else None
         self.margins = None
         if plan.margins and head.weights is not None:
@@ -77,9 +75,6 @@ class SecondPass:
         """Return the same pass before its first row; what was prepared for it is shared."""
         twin = copy(self)
         twin.projection, twin.decisions, twin.margins = copy(self.projection), copy(self.decisions), copy(self.margins)
-        twin.confusion = copy(self.confusion)
-        if twin.decisions is not None:
-            twin.decisions.confusion = twin.confusion
         twin.restore(self._empty)
         return twin
 

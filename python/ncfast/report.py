@@ -200,7 +200,7 @@ class Report:
         try:
             import pyarrow
         except ImportError:
-            raise ImportError('to_arrow needs pyarrow: pip install "ncfast[arrow]"') from None
+            raise ImportError('to_arrow needs pyarrow: pip install "ncfast[parquet]"') from None
         columns = {name: [value] for name, value in self.row().items()}
         return pyarrow.table(columns).replace_schema_metadata(self.conventions)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -16,7 +16,9 @@ _BLOCK_ROWS = 2048
 @contextmanager
 def plain_arithmetic(device: torch.device) -> Iterator[None]:
     """Compute in the dtype of the operands; settings of the program are back afterwards."""
-    with torch.no_grad(), torch.autocast(device.type, enabled=False), _ieee_products(device):
+    can_cast = torch.amp.is_autocast_available(device.type)
+    uncast = torch.autocast(device.type, enabled=False) if can_cast else nullcontext()
+    with torch.no_grad(), uncast, _ieee_products(device):
         yield
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
 from typing import Any
 
 import torch
@@ -87,9 +88,6 @@ def device_of_ranks() -> torch.device:
 
 def merged(accumulator: Accumulator) -> ClassStatistics:
     stats = accumulator.statistics()
-    parts = [None] * distributed.get_world_size()
+    parts: list[ClassStatistics] = [stats] * distributed.get_world_size()
     distributed.all_gather_object(parts, stats)
-    out = parts[0]
-    for other in parts[1:]:
-        out = out.merge(other)
-    return out
+    return reduce(ClassStatistics.merge, parts)

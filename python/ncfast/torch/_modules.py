@@ -159,7 +159,7 @@ def _shape(module: nn.Module) -> str:
 def _whole(parameter: Tensor | None) -> Tensor | None:
     if parameter is None:
         return None
-    gathered: Tensor = parameter.full_tensor() if hasattr(parameter, "full_tensor") else parameter  # type: ignore[operator]
+    gathered: Tensor = parameter.full_tensor() if hasattr(parameter, "full_tensor") else parameter
     return gathered.detach()
 
 

@@ -11,10 +11,12 @@ from torch import Tensor
 from .._choices import as_choice
 from ..report import Report
 from ._batches import Unpack, unpack
-from .measure_model import measure_model
-from .watch import Watch, watch
+from ._measure_model import measure_model
+from ._watch import Watch, watch
 
-if TYPE_CHECKING or "lightning.pytorch" not in sys.modules:
+if TYPE_CHECKING:
+    from pytorch_lightning import Callback, LightningModule, Trainer
+elif "lightning.pytorch" not in sys.modules:
     try:
         from pytorch_lightning import Callback, LightningModule, Trainer
     except ImportError as error:
@@ -99,11 +101,6 @@ class LightningCallback(Callback):
             tap.remove()
         self._taps.clear()
 
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
-        """Begin anew, unless an epoch goes on that was interrupted."""
-        if "train" in self._taps and trainer.fit_loop.epoch_loop.batch_idx <= 0:
-            self._taps["train"].reset()
-
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
@@ -113,22 +110,17 @@ class LightningCallback(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Measure and log."""
-        if not self._is_due(trainer):
+        if self._train == "none" or not self._is_due(trainer):
             return
-        if "train" in self._taps:
-            self._log("train", self._taps["train"].report(metrics=self._metrics), trainer, pl_module)
-        elif self._train == "pass":
+        if self._train == "stream":
+            report = self._taps["train"].report(metrics=self._metrics)
+            self._taps["train"].reset()
+        else:
             options = {name: value for name, value in self._options.items() if name not in ("layers", "scatter")}
-            report = measure_model(
-                pl_module,
-                trainer.train_dataloader,
-                self._head,
-                unpack=self._unpack,
-                metrics=self._metrics,
-                progress=False,
-                **options,
-            )
-            self._log("train", report, trainer, pl_module)
+            options |= {"unpack": self._unpack, "metrics": self._metrics, "progress": False}
+            loader: Any = trainer.train_dataloader
+            report = measure_model(pl_module, loader, self._head, **options)
+        self._log("train", report, trainer, pl_module)
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Begin anew."""

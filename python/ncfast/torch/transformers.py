@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from ..report import Report
-from .watch import Watch, watch
+from ._watch import Watch, watch
 
 try:
     from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
@@ -74,8 +74,7 @@ class TransformersCallback(TrainerCallback):  # type: ignore[misc, unused-ignore
         """Put hooks on the model, and go on from the checkpoint that training goes on from."""
         del control
         model = kwargs["model"]
-        causal = getattr(model, "loss_type", None) == "ForCausalLM"
-        shift = causal if self._shift is None else self._shift
+        shift = _is_causal(model) if self._shift is None else self._shift
         for mode in ("train", "eval"):
             self._taps[mode] = watch(model, self._head, labels="labels", mode=mode, shift=shift, **self._options)
         saved = self._file(args, state)
@@ -120,3 +119,8 @@ class TransformersCallback(TrainerCallback):  # type: ignore[misc, unused-ignore
     def _file(args: TrainingArguments, state: TrainerState) -> Path:
         folder = Path(args.output_dir or ".") / f"checkpoint-{state.global_step}"
         return folder / _FILE.format(args.process_index)
+
+
+def _is_causal(model: Any) -> bool:
+    """Whether a model shifts labels itself, each position to predict the next."""
+    return getattr(model, "loss_type", None) == "ForCausalLM" or type(model).__name__.endswith("LMHeadModel")

@@ -144,7 +144,7 @@ class Watch:
         """Names of what is watched: layers in the order of the model, then the head."""
         return tuple(self._capture.modules)
 
-    @torch.compiler.disable
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def update(self, labels: object) -> None:
         """Add the features of the last forward pass.
 
