@@ -43,7 +43,7 @@ def save(folder: Path, rank: int, step: int, acc: nct.Accumulator) -> None:
     """Write aside, then rename: a file that is there is whole. Two generations are kept."""
     aside = folder / f"aside_{rank}"
     torch.save(acc.state_dict(), aside)
-    os.replace(aside, folder / f"state_{rank}_{step}.pt")
+    aside.replace(folder / f"state_{rank}_{step}.pt")
     for old in sorted(checkpoints(folder, rank))[:-2]:
         (folder / f"state_{rank}_{old}.pt").unlink()
 
