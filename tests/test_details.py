@@ -241,3 +241,24 @@ def test_tiles_are_means_of_cosines(rng):
     single = cosine_tiles(vectors, tile_edges(45, 45))
     assert np.isnan(single[7]).all()
     assert single[3, 3] == pytest.approx(1.0)
+
+
+def test_details_go_on_from_a_checkpoint(rng, tmp_path):
+    """Interrupted in the second pass, the same measurement ends with the same confusions."""
+    features, labels = make_features(30_000, 600, K, 9.0, 0.0, np.float32, rng)  # several blocks
+    whole = ncfast.measure(features, labels, details=True).details
+
+    def stop(done: int, total: int) -> None:
+        if done > 0.75 * total:
+            raise KeyboardInterrupt
+
+    keep = {"checkpoint": tmp_path / "state", "checkpoint_every": 1e-9}
+    with pytest.raises(KeyboardInterrupt):
+        ncfast.measure(features, labels, details=True, progress=stop, **keep)
+    assert keep["checkpoint"].exists()
+    with pytest.raises(ValueError, match="checkpoint"):  # without details it is another measurement
+        ncfast.measure(features, labels, **keep)
+    resumed = ncfast.measure(features, labels, details=True, **keep).details
+    assert whole.confusion.sum() > 1000
+    np.testing.assert_array_equal(resumed.confusion, whole.confusion)
+    np.testing.assert_array_equal(resumed.confused_counts, whole.confused_counts)

@@ -102,8 +102,8 @@ def measure(
     reading : dict, optional
         For paths: keywords of `ncfast.open_features`.
     **options
-        Further keywords of `ncfast.measure`, but `sample_weights`, `progress` and `checkpoint`. ``class_rank``, which
-        reads features class by class, is left out.
+        Further keywords of `ncfast.measure`, but `sample_weights`, `progress`, `checkpoint` and `details`.
+        ``class_rank``, which reads features class by class, is left out.
 
     Returns
     -------
@@ -121,7 +121,7 @@ def measure(
     many threads as they have processors (``OMP_NUM_THREADS``); results do not depend on it.
     """
     dask = require("dask", "dask")
-    refused = {"sample_weights", "progress", "checkpoint"} & options.keys()
+    refused = {"sample_weights", "progress", "checkpoint", "details"} & options.keys()
     if refused:
         raise TypeError(f"{min(refused)} is given; wanted none: a cluster measures without it")
     parts, facts = _of_paths(features, labels, reading or {}) if _are_paths(features) else _of_arrays(features, labels)
