@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from abc import abstractmethod
 from collections.abc import Generator
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ from numpy.typing import NDArray
 
 from .._source import Source, stat_line
 from ._errors import reading
+
+_BATCH_BYTES = 8 << 20
 
 Batch = tuple[int, NDArray[Any]]
 
@@ -52,6 +55,11 @@ class Sequential(Source):
             self._at = start + done
             if self._at == self.shape[0]:
                 self._close()
+
+    def batch_rows(self, chunk: int = 1) -> int:
+        """How many rows make a batch of some MiB, a multiple of those of a chunk: then each is decoded once."""
+        row_bytes = self.stored.itemsize * max(1, prod(self.shape[1:]))
+        return max(1, _BATCH_BYTES // row_bytes // chunk) * chunk
 
     def _following(self, batches: Generator[Batch, None, None], row: int) -> Batch:
         """Return the next batch that has `row`, or one on the way there."""

@@ -13,7 +13,6 @@ from .._source import Source
 from ._errors import reading, require
 from ._sequential import Batch, Sequential
 
-_BATCH_ROWS = 4096
 _NAMES = {"halffloat": "float16", "float": "float32", "double": "float64"}
 
 
@@ -43,7 +42,7 @@ class ParquetColumn(Column):
                     first += rows
                     continue
                 of = {"row_groups": [group], "columns": [self._name], "use_threads": False}
-                for batch in file.iter_batches(_BATCH_ROWS, **of):
+                for batch in file.iter_batches(self.batch_rows(), **of):
                     yield first, batch.column(0)
                     first += batch.num_rows
 
@@ -113,6 +112,13 @@ def _parquet(file: str) -> Any:
 
 
 def _record_batches(file: str) -> Iterator[Any]:
+    """Yield record batches once they are known to be sound: Arrow aborts the process on some lengths that are not."""
+    for batch in _unchecked(file):
+        batch.validate()
+        yield batch
+
+
+def _unchecked(file: str) -> Iterator[Any]:
     import pyarrow
 
     with pyarrow.OSFile(file) as stream:

@@ -11,8 +11,6 @@ from .._source import Source
 from ._errors import reading, require
 from ._sequential import Batch, Sequential
 
-_BATCH_BYTES = 8 << 20
-
 
 class Dataset(Sequential):
     """One dataset, read by whole chunks."""
@@ -26,19 +24,11 @@ class Dataset(Sequential):
             if len(self.shape) == 2:
                 require_written(dataset)
             chunk = dataset.chunks[0] if dataset.chunks else 1
-            rows = batch_rows(self.shape, self.stored, chunk)
+            rows = self.batch_rows(chunk)
             for first in range(start // chunk * chunk, self.shape[0], rows):
                 batch = np.empty((min(rows, self.shape[0] - first), *self.shape[1:]), self.stored)
                 dataset.read_direct(batch, np.s_[first : first + len(batch)])
                 yield first, batch
-
-
-def batch_rows(shape: tuple[int, ...], stored: np.dtype[Any], chunk: int) -> int:
-    """Rows of some MiB, a multiple of those of a chunk: then each chunk is decoded once."""
-    row_bytes = stored.itemsize
-    for size in shape[1:]:
-        row_bytes *= max(1, size)
-    return max(1, _BATCH_BYTES // row_bytes // chunk) * chunk
 
 
 def require_written(dataset: Any) -> None:

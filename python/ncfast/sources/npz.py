@@ -15,15 +15,13 @@ from ._errors import reading
 from ._sequential import Batch, Sequential
 from .npy import HEADER_BYTES, parse
 
-_BATCH_BYTES = 8 << 20
-
 
 class Member(Sequential):
     """One ``.npy`` in the archive, inflated as it is read."""
 
     def batches(self, start: int) -> Generator[Batch, None, None]:
         """Yield batches from the first row on: deflated data cannot be entered in the middle."""
-        rows = max(1, _BATCH_BYTES // max(1, self.stored.itemsize * prod(self.shape[1:])))
+        rows = self.batch_rows()
         with ZipFile(self._file) as archive, archive.open(f"{self._name}.npy") as stream:
             stream.read(parse(stream.read(HEADER_BYTES))[0] - stream.seek(0))
             for first in range(0, self.shape[0], rows):

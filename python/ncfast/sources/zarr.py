@@ -11,7 +11,6 @@ import numpy as np
 from .._source import Source
 from ._errors import reading, require
 from ._sequential import Batch, Sequential
-from .hdf5 import batch_rows
 
 
 class Array(Sequential):
@@ -25,7 +24,7 @@ class Array(Sequential):
         if len(self.shape) == 2 and array.nchunks_initialized < array.nchunks:
             raise ValueError(f"has {array.nchunks_initialized} of {array.nchunks} chunks: the others are missing")
         chunk = (array.shards or array.chunks)[0]
-        rows = batch_rows(self.shape, self.stored, chunk)
+        rows = self.batch_rows(chunk)
         for first in range(start // chunk * chunk, self.shape[0], rows):
             yield first, np.asarray(array[first : min(first + rows, self.shape[0])])
 
