@@ -86,7 +86,7 @@ def test_half_precision_is_measured_as_its_exact_values(dtype, device, backend, 
 @pytest.mark.parametrize("size", [1, 64, None])
 @pytest.mark.parametrize("distance", [1e-2, 1, 100])
 def test_classes_that_open_with_an_outlier(distance, size, device, backend, rng):
-    features, labels = make_features(600, 6, 4, 1e-4, 3, np.float32, rng)
+    features, labels = make_features(240, 6, 4, 1e-4, 3, np.float32, rng)
     for k in range(4):
         features[np.flatnonzero(labels == k)[0]] += distance * rng.standard_normal(6).astype(np.float32)
     stats = collect(features, labels, 4, size, device=device, backend=backend, scatter=True).statistics()
@@ -161,8 +161,9 @@ def test_update_never_waits_for_the_device(rng):
 
 
 @pytest.mark.usefixtures("opened")
-def test_update_runs_where_there_is_nothing_to_wait_for():
+def test_update_runs_where_there_is_nothing_to_wait_for(monkeypatch):
     """On the meta device there are no values: whatever looks at one fails."""
+    monkeypatch.setattr("ncfast.torch._portable.plain_arithmetic", lambda _: torch.no_grad())  # no autocast there
     acc = nct.Accumulator(5, 8, scatter=True, ignore_index=-100, backend="torch", device="meta")
     acc.update(torch.ones(300, 8, device="meta"), torch.zeros(300, dtype=torch.int64, device="meta"))
 

@@ -93,3 +93,13 @@ def test_duplicates_that_pad_a_sampler_are_not_counted(size, world, shuffle):
     assert parts[0].statistics().counts.tolist() == [1] * size + [0]
     padding = -(-size // world) * world - size
     assert parts[0].left_out() == {"nonfinite": 0, "ignored": padding, "invalid_labels": 0}
+
+
+def test_a_killed_rank_and_a_resume_change_nothing():
+    """A few times over; ``tests/long/torch_kill_and_resume.py 20`` does it at length."""
+    path = str(Path(ncfast.__file__).parents[1])
+    environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, str(HERE / "long" / "torch_kill_and_resume.py"), "2"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=600)
+    assert done.returncode == 0, done.stderr
+    assert "2 of 2 killed runs ended as the undisturbed one" in done.stdout

@@ -12,8 +12,6 @@ import pytest
 import torch
 import torch.distributed as dist
 from torch import nn
-from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
-from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_tensor, init_device_mesh
 
 import ncfast.torch as nct
 from data import make_features
@@ -66,6 +64,9 @@ def metric(rank: int, world: int, folder: Path) -> None:
 
 def sharded(rank: int, world: int, folder: Path) -> None:
     """Policies for DTensors and for heads under FSDP2."""
+    from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+    from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_tensor, init_device_mesh
+
     mesh = init_device_mesh("cpu", (world,))
     features = torch.arange(24.0).reshape(6, 4)
     rows = nct.local_rows(distribute_tensor(features, mesh, [Shard(0)]))

@@ -1,0 +1,147 @@
+"""`NeuralCollapse` among torchmetrics: what that library does to states must not cost a digit."""
+
+from __future__ import annotations
+
+import copy
+import io
+
+import numpy as np
+import pytest
+import torch
+import torchmetrics
+
+import ncfast
+import ncfast.torch as nct
+import reference as ref
+from compare import SINGLE, assert_close, variability
+from data import make_features
+
+DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+pytestmark = pytest.mark.parametrize("device", DEVICES)
+
+
+@pytest.fixture
+def data(rng, device):
+    """Batches of (features, labels, logits), and what the textbook finds."""
+    features, labels = make_features(300, 12, 5, 1e-6, 1000, np.float32, rng)
+    x, y = torch.from_numpy(features).to(device), torch.from_numpy(labels).to(device)
+    logits = torch.eye(5, device=device)[(y + (torch.arange(300, device=device) < 30)) % 5]
+    want = variability(ref.two_pass(features, labels)) | {"accuracy": 0.9}
+    return list(zip(x.split(64), y.split(64), logits.split(64), strict=True)), want
+
+
+def require(values, want, rtol=SINGLE):
+    for key, value in want.items():
+        assert values[key].dtype == torch.float64
+        assert_close(float(values[key]), value, rtol, what=key)
+
+
+def test_updates_forwards_and_merges_agree_with_the_formulas(data, device):
+    batches, want = data
+    updated, forwarded, merged = (nct.NeuralCollapse(5).to(device) for _ in range(3))
+    for batch in batches:
+        updated.update(*batch)
+        alone = forwarded(*batch)
+        part = nct.NeuralCollapse(5, 12).to(device)
+        part.update(*batch)
+        require(part.compute(), {key: float(value) for key, value in alone.items()}, 1e-9)
+        merged.merge_state(part if batch is batches[0] else part.metric_state)
+    for metric in (updated, forwarded, merged):
+        require(metric.compute(), want)
+    native = ncfast.measure_statistics(updated.statistics()).to_dict()
+    require(updated.compute(), native, 1e-15)
+
+
+def test_states_survive_what_happens_to_modules(data, device):
+    batches, want = data
+
+    class Model(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.head = torch.nn.Linear(12, 5)
+            self.collapse = nct.NeuralCollapse(5, head=self.head)
+
+    model = Model().to(device)
+    assert [name for name, _ in model.named_parameters()] == ["head.weight", "head.bias"]
+    for batch in batches[:2]:
+        model.collapse.update(*batch)
+    model.to(torch.bfloat16).half().float().to(torch.float32)
+    assert model.collapse.sums.dtype == torch.float64
+    assert model.collapse.counts.dtype == torch.int64
+    model = copy.deepcopy(model)
+    stream = io.BytesIO()
+    torch.save(model.state_dict(), stream)
+    stream.seek(0)
+    saved = torch.load(stream, weights_only=True)
+    resumed = Model().to(device)
+    resumed.load_state_dict(saved)
+    before = saved["collapse.sums"].clone()
+    for batch in batches[2:]:
+        resumed.collapse.update(*batch)
+        model.collapse.update(*batch)
+    assert torch.equal(saved["collapse.sums"], before)
+    require(resumed.collapse.compute(), want)
+    assert "nc3_self_duality" in resumed.collapse.compute()
+    for name, value in model.collapse.compute().items():
+        assert torch.equal(resumed.collapse.compute()[name], value), name
+    resumed.collapse.reset()
+    for batch in batches:
+        resumed.collapse.update(*batch)
+    require(resumed.collapse.compute(), want)
+
+
+def test_a_collection_shares_one_state(data, device):
+    batches, want = data
+    members = {
+        "variability": nct.NeuralCollapse(5, metrics="nc1"),
+        "geometry": nct.NeuralCollapse(5, metrics="nc2"),
+    }
+    collection = torchmetrics.MetricCollection(members).to(device)
+    for batch in batches:
+        collection.update(*batch)
+    values = collection.compute()
+    assert [sorted(group) for group in collection.compute_groups.values()] == [["geometry", "variability"]]
+    require({key.removeprefix("variability_"): v for key, v in values.items()}, {"nc1_pinv": want["nc1_pinv"]})
+    assert any("nc2_equinorm_means" in key for key in values)
+
+
+def test_plot(data, device):
+    pytest.importorskip("matplotlib").use("agg")
+    batches, _ = data
+    metric = nct.NeuralCollapse(5, metrics=["nc1_trace_ratio", "cdnv"]).to(device)
+    values = [metric(*batch) for batch in batches]
+    figure, _ = metric.plot(values)
+    assert figure.axes
+    import matplotlib.pyplot as plt
+
+    plt.close("all")
+
+
+def test_inside_a_compiled_function(data, device):
+    batches, want = data
+    metric = nct.NeuralCollapse(5, 12).to(device)
+
+    def step(features, labels, logits):
+        metric.update(features * 1.0, labels, logits)
+        return features.sum()
+
+    compiled = torch.compile(step, backend="eager")
+    for batch in batches:
+        compiled(*batch)
+    require(metric.compute(), want)
+
+
+def test_arguments_that_do_not_fit(data, device):
+    batches, _ = data
+    metric = nct.NeuralCollapse(5).to(device)
+    with pytest.raises(ValueError, match="no statistics before the first update"):
+        metric.statistics()
+    with pytest.raises(ValueError, match=r"logits has shape \(64, 4\); wanted \(64, 5\)"):
+        metric.update(*batches[0][:2], batches[0][2][:, :4])
+    with pytest.raises(ValueError, match="num_classes is 1"):
+        nct.NeuralCollapse(1)
+    with pytest.raises(ValueError, match="Unexpected keyword"):
+        nct.NeuralCollapse(5, colour="red")
+    metric.update(*batches[0])
+    with pytest.raises(ValueError, match="wanted \\(n, 12\\)"):
+        metric.update(torch.ones(3, 11, device=device), torch.zeros(3, dtype=torch.int64, device=device))
