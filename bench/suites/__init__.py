@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-from . import accuracy, files, kernels, pairs, report, roofline, scaling, ufm
+from . import accuracy, kernels, pairs, report, roofline, scaling, torch_device, ufm
 
 SUITES: dict[str, ModuleType] = {
     "kernels": kernels,
@@ -15,6 +15,7 @@ SUITES: dict[str, ModuleType] = {
     "roofline": roofline,
     "scaling": scaling,
     "accuracy": accuracy,
+    "torch": torch_device,
     "ufm": ufm,
     "files": files,
 }
