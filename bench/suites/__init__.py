@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-from . import accuracy, kernels, pairs, report, roofline, scaling, torch_device, ufm
+from . import accuracy, files, kernels, pairs, report, roofline, scaling, torch_device, ufm
 
 SUITES: dict[str, ModuleType] = {
     "kernels": kernels,
