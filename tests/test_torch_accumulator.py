@@ -247,6 +247,16 @@ def test_classes_shared_between_owners_are_joined_again(rng):
 
 
 @places
+def test_rows_whose_squares_would_overflow_spoil_nothing(device, backend, rng):
+    features, labels = make_features(50, 3, 2, 1, 0, np.float64, rng)
+    huge = features.copy()
+    huge[7, 1] = -1e160
+    acc = collect(huge, labels, 2, 10, device=device, backend=backend, scatter=True)
+    assert acc.left_out() == {"nonfinite": 1, "ignored": 0, "invalid_labels": 0}
+    assert_statistics(acc.statistics(strict=False), np.delete(features, 7, 0), np.delete(labels, 7), 2, DOUBLE)
+
+
+@places
 def test_rows_that_cannot_be_used_are_counted_and_told(device, backend, rng):
     features, labels = make_features(400, 8, 5, 1e-3, 1, np.float32, rng)
     bad, wrong = features.copy(), labels.copy()

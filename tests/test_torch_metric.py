@@ -52,6 +52,16 @@ def test_updates_forwards_and_merges_agree_with_the_formulas(data, device):
     require(updated.compute(), native, 1e-15)
 
 
+def test_rows_that_are_masked_do_not_count(data, device):
+    batches, want = data
+    metric = nct.NeuralCollapse(5).to(device)
+    for features, labels, logits in batches:
+        twice, n = torch.cat((features, features + 1)), len(labels)
+        counted = torch.arange(2 * n, device=device) < n
+        metric.update(twice, torch.cat((labels, labels)), torch.cat((logits, logits.flip(0))), mask=counted)
+    require(metric.compute(), want)
+
+
 def test_states_survive_what_happens_to_modules(data, device):
     batches, want = data
 

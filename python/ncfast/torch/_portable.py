@@ -18,6 +18,9 @@ from ._segments import Segments
 _CHUNK_VALUES = 16 << 20
 """Values of features taken at a time: 128 MiB of float64 deviations."""
 
+_LARGEST = 2.0**500
+"""Squares of float64 values beyond this could leave its range; the compiled kernels draw the same line."""
+
 
 @torch.library.custom_op(
     "ncfast::add_rows", mutates_args=("counts", "pivots", "sums", "squares", "scatter", "left_out")
@@ -37,7 +40,7 @@ def add_rows(
 
     features (n, d); classes (n,) int64, K for rows to leave out. counts (K+1,) int64; pivots, sums (K+1, d),
     squares (K+1,), scatter (d, d) float64: `sums` about the pivots, `squares` and `scatter` about the means.
-    left_out (1,) int64 counts rows that hold NaN or infinity.
+    left_out (1,) int64 counts rows that hold NaN or infinity, or values whose squares leave the range of float64.
     """
     with plain_arithmetic(features.device):
         step = max(1, _CHUNK_VALUES // features.shape[1])
@@ -53,7 +56,8 @@ def _(*arguments: object) -> None:
 
 
 def _leave_out_nonfinite(features: Tensor, classes: Tensor, nowhere: int, left_out: Tensor) -> Tensor:
-    unusable = ~features.isfinite().all(1) & (classes != nowhere)
+    usable = features.abs() <= _LARGEST if features.dtype == torch.float64 else features.isfinite()
+    unusable = ~usable.all(1) & (classes != nowhere)
     left_out += unusable.sum()
     return classes.masked_fill(unusable, nowhere)
 

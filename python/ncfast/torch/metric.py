@@ -119,8 +119,10 @@ class NeuralCollapse(Metric):
             self._accumulator.hold({name: getattr(self, name) for name in self._accumulator.tensors()})
         return self._accumulator
 
-    def update(self, features: Tensor, labels: Tensor, logits: Tensor | None = None) -> None:
-        """Add a batch: features (n, d), labels (n,), logits (n, K).
+    def update(
+        self, features: Tensor, labels: Tensor, logits: Tensor | None = None, mask: Tensor | None = None
+    ) -> None:
+        """Add a batch: features (n, d), labels (n,), logits (n, K), mask (n,) of the rows that count.
 
         Raises
         ------
@@ -131,11 +133,13 @@ class NeuralCollapse(Metric):
             wanted = (features.shape[0], self._make.args[0])
             raise ValueError(f"logits has shape {tuple(logits.shape)}; wanted {wanted}, a row per sample")
         acc = self._held() or self._begin(features.shape[-1])
-        acc.update(features, labels)
+        acc.update(features, labels, mask)
         if logits is not None:
             counted = (labels >= 0) & (labels < acc.num_classes)
             if acc.ignore_index is not None:
                 counted &= labels != acc.ignore_index
+            if mask is not None:
+                counted &= mask
             self.judged += torch.stack((counted.sum(), ((logits.argmax(1) == labels) & counted).sum()))
 
     def statistics(self) -> ClassStatistics:
