@@ -50,7 +50,7 @@ def test_arrow(report, undefined):
 
 def test_arrow_without_pyarrow(report, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(ImportError, match=r"ncfast\[arrow\]"):
+    with pytest.raises(ImportError, match=r"ncfast\[parquet\]"):
         report.to_arrow()
 
 
