@@ -11,7 +11,7 @@ import random
 import signal
 import sys
 import tempfile
-import time
+import threading
 import warnings
 from datetime import timedelta
 from pathlib import Path
@@ -48,8 +48,12 @@ def save(folder: Path, rank: int, step: int, acc: nct.Accumulator) -> None:
         (folder / f"state_{rank}_{old}.pt").unlink()
 
 
-def train(folder: Path, rank: int, attempt: int) -> None:
-    """One rank; ranks keep step, as in training."""
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def train(folder: Path, rank: int, attempt: int, doom: tuple[int, float] | None) -> None:
+    """One rank; ranks keep step, as in training. Doom is a step, and the seconds after it until the rank dies."""
     store = f"file://{folder}/store_{attempt}"
     dist.init_process_group("gloo", init_method=store, rank=rank, world_size=2, timeout=timedelta(seconds=60))
     common = checkpoints(folder, 0) & checkpoints(folder, 1)
@@ -58,6 +62,8 @@ def train(folder: Path, rank: int, attempt: int) -> None:
     if common:
         acc.load_state_dict(torch.load(folder / f"state_{rank}_{max(common)}.pt", weights_only=True))
     for step in range(max(common, default=0), STEPS):
+        if doom is not None and step == doom[0]:
+            threading.Timer(doom[1], die).start()
         acc.update(*batch(rank, step))
         dist.barrier()
         if (step + 1) % EVERY == 0:
@@ -66,14 +72,14 @@ def train(folder: Path, rank: int, attempt: int) -> None:
     stats.save(folder / f"final_{rank}.npz")
 
 
-def start(folder: Path, attempt: int) -> list[int]:
+def start(folder: Path, attempt: int, victim: int = -1, doom: tuple[int, float] | None = None) -> list[int]:
     children = []
     for rank in range(2):
         child = os.fork()
         if child == 0:
             os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # the survivor of a kill complains
             try:
-                train(folder, rank, attempt)
+                train(folder, rank, attempt, doom if rank == victim else None)
             except BaseException:
                 os._exit(1)
             os._exit(0)
@@ -96,20 +102,14 @@ def main(count: int) -> None:
     warnings.simplefilter("error", RuntimeWarning)
     draw = random.Random(1)
     with tempfile.TemporaryDirectory() as undisturbed:
-        begun = time.monotonic()
         assert wait(start(Path(undisturbed), 0)) == [0, 0], "the undisturbed run failed"
-        took = time.monotonic() - begun
         want = final(Path(undisturbed))
     killed = resumed = 0
     while killed < count:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            children = start(folder, 0)
-            victim = children[draw.randrange(2)]
-            time.sleep(draw.uniform(0.1, 0.9) * took)
-            os.kill(victim, signal.SIGKILL)
-            codes = wait(children)
-            if -signal.SIGKILL not in codes:  # it was done already
+            codes = wait(start(folder, 0, draw.randrange(2), (draw.randrange(STEPS - 2), draw.uniform(0, 5e-3))))
+            if -signal.SIGKILL not in codes:  # it was done before
                 continue
             assert 0 not in codes, f"a rank ended well without the other: {codes}"
             killed += 1
