@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-from . import accuracy, files, kernels, pairs, report, roofline, scaling, torch_device, ufm
+from . import accuracy, files, kernels, pairs, report, roofline, scaling, torch_device, training, ufm
 
 SUITES: dict[str, ModuleType] = {
     "kernels": kernels,
@@ -16,6 +16,7 @@ SUITES: dict[str, ModuleType] = {
     "scaling": scaling,
     "accuracy": accuracy,
     "torch": torch_device,
+    "training": training,
     "ufm": ufm,
     "files": files,
 }
