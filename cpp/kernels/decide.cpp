@@ -10,7 +10,7 @@ namespace {
 constexpr Index kBlockRows = 144;
 constexpr Index kTileClasses = 512;
 constexpr Index kMaxCandidates = 32;
-constexpr Index kChunk = 16;
+constexpr Index kChunk = 32;  // a divisor of kTileClasses
 
 // The classes that may still win: those whose highest possible score reaches the best lowest one.
 template <class T>
@@ -47,22 +47,16 @@ struct Contenders {
         return count > 0 && !(lost >= best_low);
     }
 
-    // Scores lie between middle - slack and middle + slack.
-    void add_tile(const T* middles, const T* slacks, Index width, Index first_class) {
-        T top = middles[0] - slacks[0];
-#pragma omp simd reduction(max : top)
-        for (Index k = 0; k < width; ++k) top = middles[k] - slacks[k] > top ? middles[k] - slacks[k] : top;
-        if (top > best_low) best_low = top;
-        for (Index begin = 0; begin < width; begin += kChunk) {
-            const Index end = smaller(begin + kChunk, width);
-            T high = -std::numeric_limits<T>::infinity();
+    // Scores of a tile of classes lie below `chunks` times kChunk highs, one of them above `low`.
+    void add_tile(T low, const T* tile_highs, Index chunks, Index first_class) {
+        best_low = larger(best_low, low);
+        for (Index c = 0; c < chunks; ++c, tile_highs += kChunk, first_class += kChunk) {
+            T high = tile_highs[0];
 #pragma omp simd reduction(max : high)
-            for (Index k = begin; k < end; ++k) {
-                high = middles[k] + slacks[k] > high ? middles[k] + slacks[k] : high;
-            }
+            for (Index k = 0; k < kChunk; ++k) high = tile_highs[k] > high ? tile_highs[k] : high;
             if (high < best_low) continue;
-            for (Index k = begin; k < end; ++k) {
-                if (middles[k] + slacks[k] >= best_low) add(first_class + k, middles[k] + slacks[k]);
+            for (Index k = 0; k < kChunk; ++k) {
+                if (tile_highs[k] >= best_low) add(first_class + k, tile_highs[k]);
             }
         }
     }
@@ -238,39 +232,73 @@ struct CompanionErrors {
     }
 };
 
-// Offers a tile of products to the contenders of both rules.
+// What both rules add to products, in their precision.
 template <class T>
-struct TileScores {
-    T middles[kTileClasses];
-    T slacks[kTileClasses];
+struct Terms {
+    typedef Eigen::Array<T, Eigen::Dynamic, 1> Column;
+    Column offsets, slopes, levels, slacks;
 
-    void offer(const DecideJob<T>& job, const T* products, Index first, Index n, const Sample& sample,
-               Contenders<T>& contenders) {
-        const T slack = static_cast<T>(1.01 * (sample.product_error + 8 * unit<T>() * job.max_abs_offset));
-#pragma omp simd
-        for (Index j = 0; j < n; ++j) {
-            middles[j] = products[j] + static_cast<T>(job.offsets[first + j]);
-            slacks[j] = slack;
-        }
-        contenders.add_tile(middles, slacks, n, first);
+    explicit Terms(const DecideJob<T>& job) : offsets(rounded(job.offsets, job.num_classes)) {
+        if (job.companion.slopes == nullptr) return;
+        slopes = rounded(job.companion.slopes, job.num_classes);
+        levels = rounded(job.companion.levels, job.num_classes);
+        slacks = rounded(job.companion.slacks, job.num_classes);
     }
 
-    void offer_companion(const DecideJob<T>& job, Index listed, const T* products, Index first, Index n,
-                         double error, Contenders<T>& contenders) {
-        const Companion<T>& rule = job.companion;
-        const double length = 1.01 * rule.lengths[listed];
-#pragma omp simd
+    static Column rounded(const double* values, Index n) {
+        return Eigen::Map<const Eigen::ArrayXd>(values, n).template cast<T>();
+    }
+};
+
+// Offers a tile of products to the contenders of both rules: no score is above its high, one not below `low`.
+template <class T>
+struct TileScores {
+    T highs[kTileClasses];
+
+    void offer(const DecideJob<T>& job, const Terms<T>& terms, const T* products, Index first, Index n,
+               const Sample& sample, Contenders<T>& contenders) {
+        const T slack = static_cast<T>(1.01 * (sample.product_error + 8 * unit<T>() * job.max_abs_offset));
+        const T* offsets = terms.offsets.data() + first;
+        T low = -std::numeric_limits<T>::infinity();
+#pragma omp simd reduction(max : low)
         for (Index j = 0; j < n; ++j) {
-            middles[j] =
-                static_cast<T>(rule.slopes[first + j]) * products[j] + static_cast<T>(rule.levels[first + j]);
-            slacks[j] = static_cast<T>(rule.slacks[first + j] * length + error);
+            const T middle = products[j] + offsets[j];
+            highs[j] = middle + slack;
+            low = middle - slack > low ? middle - slack : low;
         }
-        if (rule.shifts != nullptr) {
-            const T* shifts = rule.shifts + job.labels[job.rows[listed]] * job.num_classes + first;
-#pragma omp simd
-            for (Index j = 0; j < n; ++j) middles[j] += shifts[j];
+        add_tile(low, n, first, contenders);
+    }
+
+    void offer_companion(const DecideJob<T>& job, const Terms<T>& terms, Index listed, const T* products,
+                         Index first, Index n, double companion_error, Contenders<T>& contenders) {
+        const Companion<T>& rule = job.companion;
+        // A little more than asked for makes up for rounding here.
+        const T length = static_cast<T>(1.01 * rule.lengths[listed]);
+        const T error = static_cast<T>(1.01 * companion_error);
+        const T* slopes = terms.slopes.data() + first;
+        const T* levels = terms.levels.data() + first;
+        const T* slacks = terms.slacks.data() + first;
+        const T* shifts = rule.shifts == nullptr
+                              ? zeros
+                              : rule.shifts + job.labels[job.rows[listed]] * job.num_classes + first;
+        T low = -std::numeric_limits<T>::infinity();
+#pragma omp simd reduction(max : low)
+        for (Index j = 0; j < n; ++j) {
+            const T middle = slopes[j] * products[j] + levels[j] + shifts[j];
+            const T slack = slacks[j] * length + error;
+            highs[j] = middle + slack;
+            low = middle - slack > low ? middle - slack : low;
         }
-        contenders.add_tile(middles, slacks, n, first);
+        add_tile(low, n, first, contenders);
+    }
+
+  private:
+    T zeros[kTileClasses] = {};
+
+    void add_tile(T low, Index n, Index first, Contenders<T>& contenders) {
+        const Index chunks = blocks_of(n, kChunk);
+        for (Index j = n; j < chunks * kChunk; ++j) highs[j] = -std::numeric_limits<T>::infinity();
+        contenders.add_tile(low, highs, chunks, first);
     }
 };
 
@@ -282,6 +310,7 @@ void decide(const DecideJob<T>& job) {
     const Index tile_classes = smaller(kTileClasses, job.num_classes);
     Packed<T> weights(job.width, job.num_classes);
     const CompanionErrors<T> companion_errors(job);
+    const Terms<T> terms(job);
 #pragma omp parallel num_threads(job.threads) if (job.threads > 1)
     {
         RowMajor<T> samples(kBlockRows, job.width);
@@ -311,10 +340,10 @@ void decide(const DecideJob<T>& job) {
                          tile_classes);
                 for (Index i = 0; i < rows; ++i) {
                     const T* row = products.data() + i * tile_classes;
-                    scores.offer(job, row, k, n, bounds[i], first_rule[i]);
+                    scores.offer(job, terms, row, k, n, bounds[i], first_rule[i]);
                     if (!companion) continue;
-                    scores.offer_companion(job, first + i, row, k, n, companion_errors.of(job, bounds[i]),
-                                           second_rule[i]);
+                    scores.offer_companion(job, terms, first + i, row, k, n,
+                                           companion_errors.of(job, bounds[i]), second_rule[i]);
                 }
             }
             for (Index i = 0; i < rows; ++i) {

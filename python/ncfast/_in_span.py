@@ -72,6 +72,11 @@ class Reach:
         distances: Float = seen.norms * slack + self.widening[labels]
         return distances
 
+    def shifts(self, labels: NDArray[np.int64]) -> Float:
+        """How far the pivot of each row is off its class mean, at the scale of the rule."""
+        shifts: Float = 1.001 * self.rule.scale * self.widening[labels]
+        return shifts
+
     def bounds(self, seen: Projected, labels: NDArray[np.int64], rows: NDArray[np.int64]) -> tuple[Float, Float]:
         """Distance of listed rows from their pivot, and from the centre, at the scale of the rule."""
         deviations = 1.001 * seen.norms[rows] * self.rule.scale
@@ -82,25 +87,24 @@ class Reach:
 class InSpan:
     """The rule of the nearest mean in the coordinates of a projection.
 
-    weights, anchors (K, r): class means and pivots, centred, along the directions of S_B at the rule's scale.
-    Coordinates are off by at most `error_of_deviation` times the length of the deviation, what else is left out by
-    `error_of_sample` times that of the sample.
+    weights (K, r): class means, centred, along the directions of S_B at the rule's scale. Coordinates are off by at
+    most `error_of_deviation` times the length of the deviation, what else is left out by `error_of_sample` times that
+    of the sample, and by how far the pivot is off the mean, which stands for it.
     """
 
     weights: Block
-    anchors: Block
     factor: float
     error_of_deviation: float
     error_of_sample: float
 
-    def arguments(self, seen: Projected, deviations: Float, norms: Float) -> dict[str, Any]:
+    def arguments(self, seen: Projected, shifts: Float, deviations: Float, norms: Float) -> dict[str, Any]:
         """Return what the kernel takes instead of the features, for rows of these lengths."""
         assert seen.coordinates is not None
         return {
             "coordinates": np.ascontiguousarray(seen.coordinates, dtype=self.weights.dtype),
             "factor": self.factor,
-            "anchors": self.anchors,
-            "errors": self.error_of_deviation * deviations + self.error_of_sample * norms,
+            "anchors": self.weights,
+            "errors": self.error_of_deviation * deviations + self.error_of_sample * norms + shifts,
             "norms": norms,
             "weights": self.weights,
         }
@@ -116,11 +120,9 @@ def in_span(rule: AffineRule, projection: Projection) -> InSpan | None:
     rows = np.ascontiguousarray(basis.T)
     weights = _core.cross_gram(rule.weights, rows)
     rests = rule.weights - _core.cross_gram(weights, basis)
-    anchors = _core.cross_gram((projection.pivots - rule.centre) * rule.scale, rows)
     left_out = float(np.sqrt(np.einsum("kd,kd->k", rests, rests).max()))
     return InSpan(
         weights=weights.astype(np.float32) if single else weights,
-        anchors=anchors.astype(np.float32) if single else anchors,
         factor=rule.scale / projection.scale,
         error_of_deviation=float(np.sqrt(rank)) * (d + 10) * float(np.finfo(projection.dtype).eps),
         error_of_sample=4.0 * float(np.finfo(rule.rounded.dtype).eps) + left_out / rule.max_weight_norm,

@@ -207,7 +207,7 @@ class Decisions:
         deviations, norms = self._reach.bounds(seen, labels, rows)
         arguments = self._nearest.arguments()
         if self._in_span is not None:
-            arguments |= self._in_span.arguments(seen, deviations, norms)
+            arguments |= self._in_span.arguments(seen, self._reach.shifts(labels[rows]), deviations, norms)
         if companion is not None:
             arguments |= companion.arguments(self._reach.centres, deviations, norms)
         nearest[rows], told = _core.decide(features=block, rows=rows, labels=labels, **arguments)
