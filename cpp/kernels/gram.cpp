@@ -5,6 +5,8 @@ namespace ncfast::NCFAST_ISA {
 namespace {
 
 constexpr Index kTile = 192;
+constexpr Index kDiagonalStrip =
+    48;  // rows of a diagonal tile at a time: little more than the lower triangle
 
 void mirror_tile(RowMap<double>& g, Index i, Index j, Index rows, Index cols) {
     for (Index r = 0; r < rows; ++r) {
@@ -33,7 +35,13 @@ void gram(const GramJob& job) {
             const Index rows = smaller(kTile, a.rows - i);
             const Index cols = smaller(kTile, b.rows - j);
             packed.fill(right.from(j), cols);
-            multiply(left.from(i), rows, packed, 0, cols, &g(i, j), b.rows);
+            const bool diagonal = job.symmetric && i == j;
+            const Index strip = diagonal ? kDiagonalStrip : rows;
+            for (Index r = 0; r < rows; r += strip) {
+                const Index height = smaller(strip, rows - r);
+                multiply(left.from(i + r), height, packed, 0, diagonal ? r + height : cols, &g(i + r, j),
+                         b.rows);
+            }
             if (job.symmetric) mirror_tile(g, i, j, rows, cols);
         }
     }
