@@ -7,10 +7,12 @@ import pytest
 
 import ncfast
 import reference as ref
+import reference_catalogue as cat
 from compare import accumulate, assert_close
 from data import make_features
 
 KEYS = ("nc1_pinv", "nc1_trace_ratio", "cdnv", "nc2_equinorm_means", "nc2_equinorm_weights")
+ON_REQUEST = ("nc1_svd_ratio", "vci")
 SHAPES = [(300, 12, 5), (400, 6, 12), (300, 30, 3), (400, 8, 9), (260, 40, 25)]
 
 
@@ -22,6 +24,8 @@ def values(features, labels, weights, weighting):
         "cdnv": ref.cdnv(m),
         "nc2_equinorm_means": ref.equinorm(ref.centred_means(m, weighting)),
         "nc2_equinorm_weights": ref.equinorm(weights[m.classes]),
+        "nc1_svd_ratio": cat.nc1_svd_ratio(m, weighting),
+        "vci": cat.vci(m, weighting),
     }
 
 
@@ -32,7 +36,7 @@ def brute_force(features, labels, weights, weighting="papyan"):
     factor = (len(classes) - 1) / len(classes)
     return {
         key: float(np.sqrt(factor * sum((v[key] - np.mean([w[key] for w in without])) ** 2 for v in without)))
-        for key in KEYS
+        for key in (*KEYS, *ON_REQUEST)
     }
 
 
@@ -44,9 +48,11 @@ def test_as_measuring_without_each_class(shape, imbalance, weighting, rng):
     features, labels = make_features(n, d, k, 0.4, 2, np.float64, rng, imbalance=imbalance)
     features[labels == 1] += 0.3 * rng.standard_normal((np.count_nonzero(labels == 1), d))
     weights = rng.standard_normal((k, d))
-    report = ncfast.measure(features, labels, weights, weighting=weighting, errors=True)
+    keys = [*KEYS, *ON_REQUEST]
+    report = ncfast.measure(features, labels, weights, weighting=weighting, errors=True, metrics=keys)
     want = brute_force(features, labels, weights, weighting)
     assert report.errors.keys() == want.keys()
+    assert set(ncfast.measure(features, labels, weights, weighting=weighting, errors=True).errors) == set(KEYS)
     for key, value in want.items():
         assert_close(report.errors[key], value, 1e-8, 1e-15, what=key)
 
@@ -60,9 +66,11 @@ def test_pooled_scatter_and_classes_of_one_shape(shape, rng):
     amounts, means = rng.uniform(0.1, 2, k), rng.standard_normal((k, d))
     features = (means[:, None, :] + amounts[:, None, None] * noise).reshape(-1, d)
     labels = np.repeat(np.arange(k), 30)
-    report = ncfast.measure_statistics(accumulate(features, labels, k), means, errors=True)
+    report = ncfast.measure_statistics(
+        accumulate(features, labels, k), means, errors=True, metrics=[*KEYS, *ON_REQUEST]
+    )
     want = brute_force(features, labels, means)
-    for key in KEYS:
+    for key in want:
         assert_close(report.errors[key], want[key], 1e-8, 1e-15, what=key)
 
 
@@ -77,7 +85,7 @@ def test_pooled_scatter_of_classes_alike(rng):
 def test_missing_classes_do_not_count(rng):
     features, labels = make_features(400, 12, 7, 0.4, 1, np.float64, rng, missing=[0, 4])
     weights = rng.standard_normal((7, 12))
-    report = ncfast.measure(features, labels, weights, errors=True)
+    report = ncfast.measure(features, labels, weights, errors=True, metrics=[*KEYS, *ON_REQUEST])
     for key, value in brute_force(features, labels, weights).items():
         assert_close(report.errors[key], value, 1e-8, 1e-15, what=key)
 

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
-from . import _core
+from . import _core, metrics
 from ._frame import unit_power
 from ._subject import Subject
 from .metrics._within import pooled_by
+from .statistics import ClassStatistics
 
 Float = NDArray[np.float64]
 _BAND_VALUES = 4 << 20
 _SINGULAR = 1e-9
+_MOST_OPERATIONS = 1e10
 
 
 def standard_errors(subject: Subject, values: dict[str, float]) -> dict[str, float]:
@@ -25,11 +31,15 @@ def standard_errors(subject: Subject, values: dict[str, float]) -> dict[str, flo
     - ``nc1_pinv``: O(K r^2 + d^2 r), r the rank of S_B, whose pseudo-inverse is updated. Without scatters by class
       (``Accumulator(..., scatter="class")``), each class is taken to have its own amount of spread in the shape of the
       pooled scatter, which is all that is known.
+    - ``nc1_svd_ratio``, ``vci``: O(K d^3), measured again without each class, with the scatter as for ``nc1_pinv``;
+      none if K d^3 is above 10^10.
 
-    Other metrics have none, nor has ``nc1_pinv`` without a scatter or under ``conventions="zhu"``.
+    Other metrics have none, nor have those three without a scatter or under ``conventions="zhu"``.
     """
     find = {
         "nc1_pinv": _pinv,
+        "nc1_svd_ratio": lambda subject: _measured_again(subject, metrics.nc1_svd_ratio),
+        "vci": lambda subject: _measured_again(subject, metrics.vci),
         "nc1_trace_ratio": _trace_ratio,
         "cdnv": _cdnv,
         "nc2_equinorm_means": _equinorm_means,
@@ -114,8 +124,34 @@ def _equinorm_means(subject: Subject) -> Float:
     return result
 
 
+def _has_scatter(subject: Subject) -> bool:
+    return subject.stats.pooled is not None and subject.conventions.weighting != "zhu" and subject.has_pooled_weights
+
+
+def _measured_again(subject: Subject, metric: Callable[..., float]) -> Float | None:
+    stats = subject.stats
+    if not _has_scatter(subject) or subject.k * stats.num_features**3 > _MOST_OPERATIONS:
+        return None
+    labels = stats.labels[stats.present]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # degenerate without a class: the value says so
+        without = [metric(_select(stats, labels[labels != label]), weighting=subject.weighting) for label in labels]
+    return np.array(without)
+
+
+def _select(stats: ClassStatistics, labels: NDArray[np.int64]) -> ClassStatistics:
+    """Return the statistics of some classes, to which a pooled scatter goes by their share of the spread."""
+    if stats.class_pooled is not None:
+        return stats.select(labels)
+    rest = stats.select(labels, scatter=False)
+    share = rest.squared_deviations.sum() / stats.squared_deviations.sum()
+    about_pivots = stats.scatter * share
+    _core.rank_update(rest.sums / np.sqrt(rest.counts)[:, None], 1.0, about_pivots)
+    return replace(rest, pooled=about_pivots)
+
+
 def _pinv(subject: Subject) -> Float | None:
-    if subject.stats.pooled is None or subject.conventions.weighting == "zhu" or not subject.has_pooled_weights:
+    if not _has_scatter(subject):
         return None
     stats, between = pooled_by(subject.stats, subject.weighting), subject.between
     masses = _masses(subject, subject.weighting)
