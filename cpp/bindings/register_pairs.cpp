@@ -40,18 +40,21 @@ py::dict as_dict(const PairSums& sums) {
 }
 
 template <class P>
-py::dict pairs(const Array<P>& directions, const Array<double>& inverses, const Array<double>& frame,
-               const Array<double>& lengths, const OptionalArray& shifts, double etf_norm, double etf_entry,
-               const OptionalArray& variances, const std::string& kernel, double parameter,
-               const OptionalArray& slopes, const OptionalArray& levels, const OptionalArray& slacks) {
+py::dict pairs(const Array<P>& directions, const OptionalArray& products, const Array<double>& inverses,
+               const Array<double>& frame, const Array<double>& lengths, const OptionalArray& shifts,
+               double etf_norm, double etf_entry, const OptionalArray& variances, const std::string& kernel,
+               double parameter, const OptionalArray& slopes, const OptionalArray& levels,
+               const OptionalArray& slacks) {
     const Rows<P> u = rows_of(directions, "directions");
     const Rows<double> v = rows_of(frame, "frame");
     const Index k = u.rows;
     require(v.rows == k && v.cols == u.cols, "frame", "of the shape of directions");
     PairSums sums;
     Array<double> class_ratios(k), worst(k), nearest(k), rivals(k), gaps(k);
-    const double work = static_cast<double>(k) * static_cast<double>(k) * static_cast<double>(u.cols);
+    const double each = products ? 1 : static_cast<double>(u.cols);
+    const double work = static_cast<double>(k) * static_cast<double>(k) * each;
     const PairsJob<P> job{u,
+                          dense_or_null(products, k * k, "products"),
                           dense(inverses, k, "inverses"),
                           v,
                           dense(lengths, k, "lengths"),
@@ -91,10 +94,11 @@ py::dict pairs(const Array<P>& directions, const Array<double>& inverses, const 
 template <class P>
 void register_for(py::module_& module) {
     module.def("pairs", &pairs<P>, py::kw_only(), py::arg("directions").noconvert(),
-               py::arg("inverses").noconvert(), py::arg("frame").noconvert(), py::arg("lengths").noconvert(),
-               py::arg("shifts").noconvert(), py::arg("etf_norm"), py::arg("etf_entry"),
-               py::arg("variances").noconvert(), py::arg("kernel"), py::arg("parameter"),
-               py::arg("slopes").noconvert(), py::arg("levels").noconvert(), py::arg("slacks").noconvert());
+               py::arg("products").noconvert(), py::arg("inverses").noconvert(), py::arg("frame").noconvert(),
+               py::arg("lengths").noconvert(), py::arg("shifts").noconvert(), py::arg("etf_norm"),
+               py::arg("etf_entry"), py::arg("variances").noconvert(), py::arg("kernel"),
+               py::arg("parameter"), py::arg("slopes").noconvert(), py::arg("levels").noconvert(),
+               py::arg("slacks").noconvert());
 }
 
 }  // namespace

@@ -175,7 +175,9 @@ enum class PairKernel { none, log, distance, riesz, rbf };
 /// double.
 template <class P>
 struct PairsJob {
-    Rows<P> directions;      // (K, d) vectors along u_k
+    Rows<P> directions;  // (K, d) vectors along u_k
+    const double*
+        products;  // (K, K) of the directions, of which the upper triangle is read; or null: not known
     const double* inverses;  // (K) one over their lengths, 0 for zero vectors
     Rows<double> frame;      // (K, d) v_k
     const double* lengths;   // (K)

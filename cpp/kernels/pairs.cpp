@@ -284,8 +284,9 @@ void add_rivals(const PairsJob<P>& job, const Strip& strip, Side& rows, Side& co
     rows.gaps[strip.row] = gap;
 }
 
-template <class P>
-void add_tile(const PairsJob<P>& job, const Tile& tile, const RowMajor<P>& products, TileSums& out) {
+// Products of a tile, whatever their precision.
+template <class P, class Q>
+void add_tile(const PairsJob<P>& job, const Tile& tile, const Q* products, Index stride, TileSums& out) {
     double cosine_room[kMaxTile];
     double value_room[kMaxTile];
     ShiftedSums cosines, kernel;
@@ -297,7 +298,7 @@ void add_tile(const PairsJob<P>& job, const Tile& tile, const RowMajor<P>& produ
         const Strip strip{tile.first_row + i, i,         tile.first_col + skip, skip, tile.cols - skip,
                           cosine_room,        value_room};
         if (strip.n == 0) continue;
-        const P* row = products.data() + i * products.cols() + skip;
+        const Q* row = products + i * stride + skip;
         const double inverse = job.inverses[strip.k];
         const double* inverses = job.inverses + strip.first;
 #pragma omp simd
@@ -371,17 +372,23 @@ void pairs(const PairsJob<P>& job) {
         }
 #pragma omp parallel num_threads(job.threads) if (job.threads > 1)
         {
-            RowMajor<P> products(size, size);
-            Packed<P> packed(job.directions.cols, size);
+            const bool known = job.products != nullptr;
+            RowMajor<P> products(known ? 0 : size, size);
+            Packed<P> packed(known ? 0 : job.directions.cols, size);
             Index packed_band = -1;  // neighbouring tiles have their columns in common
 #pragma omp for schedule(dynamic, kTilesAtOnce)
             for (Index t = 0; t < now; ++t) {
                 const Tile& tile = places[t];
+                if (known) {
+                    add_tile(job, tile, job.products + tile.first_row * vectors + tile.first_col, vectors,
+                             parts[t]);
+                    continue;
+                }
                 if (packed_band != tile.first_col) packed.fill(directions.from(tile.first_col), tile.cols);
                 packed_band = tile.first_col;
                 multiply(directions.from(tile.first_row), tile.rows, packed, 0, tile.cols, products.data(),
                          size);
-                add_tile(job, tile, products, parts[t]);
+                add_tile(job, tile, products.data(), size, parts[t]);
             }
         }
         for (Index t = 0; t < now; ++t) {

@@ -72,6 +72,7 @@ def decide(
 def pairs(
     *,
     directions: _Features,
+    products: _Float | None,
     inverses: _Float,
     frame: _Float,
     lengths: _Float,

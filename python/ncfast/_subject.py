@@ -156,7 +156,7 @@ class Subject:
                 self.spectra[name] = spectrum_of(self.between.factor_values * np.sqrt(self.k), (self.k, self.d))
             else:  # the factor of S_B would weigh the means by their counts
                 frame = self.scaled(name)
-                values = singular_values(frame.rows, frame.by_features if self.k > self.d else None)
+                values = singular_values(frame.rows, frame.smaller_gram)
                 self.spectra[name] = spectrum_of(values / frame.scale, (self.k, self.d))
         return self.spectra[name]
 

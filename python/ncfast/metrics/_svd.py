@@ -17,13 +17,13 @@ _LARGE = 64
 _LEAST_RATIO = 1e-2
 
 
-def thin_svd(frame: Float, rank: int, by_features: Float | None = None) -> tuple[Float, Float]:
+def thin_svd(frame: Float, rank: int, gram: Float) -> tuple[Float, Float]:
     """Return all singular values of a (K, d) frame, falling, and its first `rank` right vectors as rows.
 
-    `rank` is the largest that the frame can have; singular values beyond it are zero up to rounding. `by_features` is
-    ``frame.T @ frame`` if that is known.
+    `rank` is the largest that the frame can have; singular values beyond it are zero up to rounding. `gram` is the
+    smaller Gram matrix.
     """
-    values, vectors = _eigen(frame, rank, by_features) if min(frame.shape) >= _LARGE else (None, None)
+    values, vectors = _eigen(gram, rank) if min(frame.shape) >= _LARGE else (None, None)
     if values is None or vectors is None:
         _, values, rows = np.linalg.svd(frame, full_matrices=False)
         return values, rows[:rank]
@@ -33,28 +33,20 @@ def thin_svd(frame: Float, rank: int, by_features: Float | None = None) -> tuple
     return values, right / values[:rank, None]
 
 
-def singular_values(frame: Float, by_features: Float | None = None) -> Float:
-    """Return the singular values of a (K, d) frame, falling; `by_features` is ``frame.T @ frame`` if known."""
+def singular_values(frame: Float, gram: Float) -> Float:
+    """Return the singular values of a (K, d) frame, falling; `gram` is the smaller Gram matrix."""
     if min(frame.shape) >= _LARGE:
-        gram = _smaller_gram(frame, by_features)
         values: Float = np.sqrt(np.maximum(np.linalg.eigvalsh(gram)[::-1], 0.0))
         if values[-1] > _LEAST_RATIO * values[0]:
             return values
     return np.asarray(np.linalg.svd(frame, compute_uv=False))
 
 
-def _eigen(frame: Float, rank: int, by_features: Float | None) -> tuple[Float | None, Float | None]:
-    """Singular values, and `rank` eigenvectors of the smaller Gram matrix as rows; None where it is no good."""
-    eigenvalues, vectors = np.linalg.eigh(_smaller_gram(frame, by_features))
+def _eigen(gram: Float, rank: int) -> tuple[Float | None, Float | None]:
+    """Singular values, and `rank` eigenvectors of the Gram matrix as rows; None where it is no good."""
+    eigenvalues, vectors = np.linalg.eigh(gram)
     values = np.sqrt(np.maximum(eigenvalues[::-1], 0.0))
     if values[rank - 1] <= _LEAST_RATIO * values[0]:
         return None, None
     values[rank:] = 0.0
     return values, np.ascontiguousarray(vectors.T[::-1][:rank])
-
-
-def _smaller_gram(frame: Float, by_features: Float | None) -> Float:
-    k, d = frame.shape
-    if by_features is not None and k > d:
-        return by_features
-    return _core.gram(frame if k <= d else frame.T)

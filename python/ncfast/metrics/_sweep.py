@@ -53,6 +53,16 @@ class ScaledFrame:
         """Gram matrix of the columns, shape (d, d)."""
         return _core.gram(self.rows.T)
 
+    @cached_property
+    def by_classes(self) -> Float:
+        """Gram matrix of the rows, shape (K, K)."""
+        return _core.gram(self.rows)
+
+    @property
+    def smaller_gram(self) -> Float:
+        """Gram matrix of the rows or of the columns, whichever are fewer."""
+        return self.by_features if self.rows.shape[0] > self.rows.shape[1] else self.by_classes
+
     def has_directions(self) -> bool:
         """Whether all rows have one; warns if not."""
         shortest = int(np.argmin(self.lengths))
@@ -219,8 +229,11 @@ def sweep(
         squares = np.einsum("kd,kd->k", vectors, vectors)
         shifts = frame.rows @ common + 0.5 * float(common @ common)
     trial = etf_target(frame.lengths.size, float(frame.squares.sum()))
+    # What the singular values ask for anyway, and no larger than the frame.
+    known = dtype is np.float64 and frame.directions is frame.rows and frame.rows.shape[0] <= frame.rows.shape[1]
     found = _core.pairs(
         directions=np.ascontiguousarray(frame.directions, dtype=dtype),
+        products=frame.by_classes if known else None,
         inverses=frame.inverses,
         frame=frame.rows,
         lengths=frame.lengths,

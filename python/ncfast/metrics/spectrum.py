@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._frame import as_frame, unit_power, warn_degenerate
+from .._frame import as_frame, warn_degenerate
 from ._svd import singular_values
+from ._sweep import scaled_frame
 
 
 @dataclass(frozen=True)
@@ -43,9 +44,8 @@ def spectrum(vectors: ArrayLike) -> Spectrum:
     vectors : array_like, shape (K, d)
         The frame. For class means, subtract the global mean first.
     """
-    frame = as_frame(vectors)
-    scale = unit_power(float(np.abs(frame).max()))
-    return spectrum_of(singular_values(frame * scale) / scale, frame.shape)
+    frame = scaled_frame(as_frame(vectors))
+    return spectrum_of(singular_values(frame.rows, frame.smaller_gram) / frame.scale, frame.rows.shape)
 
 
 def spectrum_of(values: NDArray[np.float64], shape: tuple[int, int]) -> Spectrum:

@@ -93,7 +93,7 @@ def between_class(stats: ClassStatistics, weighting: str) -> BetweenClass:
 def between_of_factor(stats: ClassStatistics, factor: ScaledFrame, share: float = 1.0) -> BetweenClass:
     """Factor S_B by the thin SVD of centred class means, of which each counts `share`."""
     k, d = factor.rows.shape
-    values, rows = thin_svd(factor.rows, min(d, k - 1), factor.by_features if k > d else None)
+    values, rows = thin_svd(factor.rows, min(d, k - 1), factor.smaller_gram)
     values = values * (np.sqrt(share) / factor.scale)
     noise = max(max(k, d) * float(np.finfo(np.float64).eps) * float(values[0]), rounding_of_means(stats))
     rank = min(d, k - 1, int(np.count_nonzero(values > noise)))
