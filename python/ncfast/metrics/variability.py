@@ -97,7 +97,7 @@ def between_of_factor(stats: ClassStatistics, factor: ScaledFrame, share: float 
     values = values * (np.sqrt(share) / factor.scale)
     noise = max(max(k, d) * float(np.finfo(np.float64).eps) * float(values[0]), rounding_of_means(stats))
     rank = min(d, k - 1, int(np.count_nonzero(values > noise)))
-    return BetweenClass(np.ascontiguousarray(rows[:rank].T), values[:rank], values)
+    return BetweenClass(rows[:rank].T, values[:rank], values)
 
 
 def _class_shares(stats: ClassStatistics, weighting: str) -> Float:
