@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from shutil import which
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from data import batches, make_features
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 # Where, and by what: torch operations everywhere, the compiled kernels on the CPU.
 PLACES = [("cpu", "native"), *((device, "torch") for device in DEVICES)]
+COMPILERS = ["eager", "aot_eager", *(["inductor"] if which("g++") or which("clang++") else [])]
 SHAPES: dict[str, Any] = {
     "fewer_classes_than_features": (600, 64, 10, {}),
     "more_classes_than_features": (700, 16, 50, {}),
@@ -195,7 +197,7 @@ if torch.cuda.is_available():
 
 
 @places
-@pytest.mark.parametrize("compiler", ["eager", "aot_eager"])
+@pytest.mark.parametrize("compiler", COMPILERS)
 def test_compiled_graphs_keep_it_whole(compiler, device, backend, rng):
     features, labels = make_features(256, 8, 5, 1e-3, 1, np.float32, rng)
     x, y = torch.from_numpy(features).to(device), torch.from_numpy(labels).to(device)

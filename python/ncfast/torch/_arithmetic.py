@@ -26,7 +26,7 @@ def plain_arithmetic(device: torch.device) -> Iterator[None]:
 def _ieee_products(device: torch.device) -> Iterator[None]:
     """Keep products of float32 from being rounded to TF32 or bfloat16."""
     backends: Any = torch.backends
-    matmul = getattr(backends.mkldnn if device.type == "cpu" else backends.cuda, "matmul", None)
+    matmul: Any = getattr(backends.mkldnn if device.type == "cpu" else backends.cuda, "matmul", None)
     if not hasattr(matmul, "fp32_precision"):  # before torch 2.9 one setting rules every device
         precision = torch.get_float32_matmul_precision()
         torch.set_float32_matmul_precision("highest")
