@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from shutil import which
 from typing import Any
 
 import numpy as np
@@ -15,11 +16,11 @@ import ncfast.torch as nct
 import reference as ref
 from compare import DOUBLE, SINGLE, accumulate, assert_statistics, assert_variability, state, variability
 from data import batches, make_features
-from ncfast.torch._portable import add_rows
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 # Where, and by what: torch operations everywhere, the compiled kernels on the CPU.
 PLACES = [("cpu", "native"), *((device, "torch") for device in DEVICES)]
+COMPILERS = ["eager", "aot_eager", *(["inductor"] if which("g++") or which("clang++") else [])]
 SHAPES: dict[str, Any] = {
     "fewer_classes_than_features": (600, 64, 10, {}),
     "more_classes_than_features": (700, 16, 50, {}),
@@ -27,12 +28,6 @@ SHAPES: dict[str, Any] = {
     "missing_and_singleton": (500, 20, 12, {"missing": [0, 7, 11], "singleton": [3]}),
 }
 places = pytest.mark.parametrize(("device", "backend"), PLACES)
-
-
-@pytest.fixture
-def opened(monkeypatch):
-    """Run the body of the operator in place of the operator, whose inside no dispatch mode sees."""
-    monkeypatch.setattr("ncfast.torch._engines.add_rows", add_rows._init_fn)
 
 
 def collect(features, labels, num_classes, size=None, *, device="cpu", **options):
@@ -101,7 +96,6 @@ def test_squares_beyond_the_range_of_float32(scale, device, backend, rng):
     assert_statistics(stats, features, labels, 4, SINGLE)
 
 
-@pytest.mark.usefixtures("opened")
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("setting", ["high", "medium"])
 def test_products_are_of_float32_whatever_the_program_allows(setting, device, rng):
@@ -130,6 +124,29 @@ def test_products_are_of_float32_whatever_the_program_allows(setting, device, rn
     assert_statistics(acc.statistics(), features, labels, 4, SINGLE)
 
 
+@pytest.mark.parametrize("backend", ["native", "torch"])
+def test_before_torch_2_9_one_setting_rules_the_products(backend, rng, monkeypatch):
+    monkeypatch.setattr(type(torch.backends.mkldnn), "matmul", None)
+    monkeypatch.setattr(torch.backends.cuda, "matmul", None)
+    features, labels = make_features(600, 32, 4, 1, 0, np.float32, rng)
+    before, seen = torch.get_float32_matmul_precision(), []
+
+    class Watch(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            seen.append(torch.get_float32_matmul_precision() if func is torch.ops.aten.mm.default else None)
+            return func(*args, **(kwargs or {}))
+
+    torch.set_float32_matmul_precision("medium")
+    try:
+        with Watch():
+            acc = collect(features, labels, 4, 200, backend=backend, scatter=True)
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_float32_matmul_precision(before)
+    assert set(seen) - {None} == ({"highest"} if backend == "torch" else set())
+    assert_statistics(acc.statistics(), features, labels, 4, SINGLE)
+
+
 class NoWaiting(TorchDispatchMode):
     """Fail on what makes the host wait for a device: values read, copies to the host, sizes that depend on data."""
 
@@ -145,7 +162,6 @@ class NoWaiting(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-@pytest.mark.usefixtures("opened")
 def test_update_never_waits_for_the_device(rng):
     features, labels = make_features(300, 8, 5, 1, 0, np.float32, rng)
     labels[3] = 99
@@ -160,7 +176,6 @@ def test_update_never_waits_for_the_device(rng):
         bool(acc.tensors()["tally"].any())
 
 
-@pytest.mark.usefixtures("opened")
 def test_update_runs_where_there_is_nothing_to_wait_for(monkeypatch):
     """On the meta device there are no values: whatever looks at one fails."""
     monkeypatch.setattr("ncfast.torch._portable.plain_arithmetic", lambda _: torch.no_grad())  # no autocast there
@@ -182,7 +197,7 @@ if torch.cuda.is_available():
 
 
 @places
-@pytest.mark.parametrize("compiler", ["eager", "aot_eager"])
+@pytest.mark.parametrize("compiler", COMPILERS)
 def test_compiled_graphs_keep_it_whole(compiler, device, backend, rng):
     features, labels = make_features(256, 8, 5, 1e-3, 1, np.float32, rng)
     x, y = torch.from_numpy(features).to(device), torch.from_numpy(labels).to(device)

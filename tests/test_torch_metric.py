@@ -141,6 +141,18 @@ def test_inside_a_compiled_function(data, device):
     require(metric.compute(), want)
 
 
+def test_begun_in_inference_mode_and_continued_outside_of_it(data, device):
+    batches, want = data
+    metric = nct.NeuralCollapse(5).to(device)
+    for _ in range(2):
+        for i, batch in enumerate(batches):
+            with torch.inference_mode(i % 2 == 0):
+                metric.update(*batch)
+        require(metric.compute(), want)
+        with torch.inference_mode():
+            metric.reset()
+
+
 def test_arguments_that_do_not_fit(data, device):
     batches, _ = data
     metric = nct.NeuralCollapse(5).to(device)

@@ -246,6 +246,24 @@ def test_shift_gives_each_position_the_next_label() -> None:
     assert_counted(tap.statistics()["1"], rows.numpy(), classes.numpy())
 
 
+def test_rows_that_wait_are_counted_once_whatever_comes_between(net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ncfast.torch._collected._WAITING_VALUES", 5 * 20)  # of 5 features: 20 rows
+    seen = [*batches(), *batches(2, 30), *batches(3, 7)]
+    rows: list[Tensor] = []
+    with nct.watch(net, "fc") as tap:
+        for i, (x, y) in enumerate(seen):
+            with torch.inference_mode(i % 3 == 0), torch.autocast("cpu", torch.bfloat16, enabled=i % 4 == 1):
+                net(x)
+                rows.append(net.body(x).detach().double())
+                tap.update(y)
+            x.detach().zero_()
+            if i == 5:
+                tap.report()
+    stats = tap.statistics()["fc"]
+    assert_counted(stats, torch.cat(rows).numpy(), torch.cat([y for _, y in seen]).numpy())
+    assert stats.feature_dtype == "mixed"
+
+
 def test_state_goes_on(net: Net) -> None:
     seen = batches()
     first, whole = nct.watch(net, layers="act"), nct.watch(net, layers="act")

@@ -44,6 +44,13 @@ def merged(rank: int, world: int, folder: Path) -> None:
             before = acc.state_dict()
             stats = nct.all_reduce(acc).statistics()
             assert all(torch.equal(v, before[k]) for k, v in acc.state_dict().items() if isinstance(v, torch.Tensor))
+            counted = NUM_SAMPLES
+            assert nct.all_reduce(acc, expected_rows=counted).statistics().num_samples == counted
+            for wrong in (counted - 1, counted + 1):
+                with pytest.raises(
+                    ValueError, match=f"the ranks counted {counted} rows; wanted expected_rows = {wrong}"
+                ):
+                    nct.all_reduce(acc, expected_rows=wrong)
             stats.save(folder / f"{np.dtype(dtype)}_{backend}_{rank}.npz")
 
 

@@ -26,7 +26,15 @@ def plain_arithmetic(device: torch.device) -> Iterator[None]:
 def _ieee_products(device: torch.device) -> Iterator[None]:
     """Keep products of float32 from being rounded to TF32 or bfloat16."""
     backends: Any = torch.backends
-    matmul = (backends.mkldnn if device.type == "cpu" else backends.cuda).matmul
+    matmul: Any = getattr(backends.mkldnn if device.type == "cpu" else backends.cuda, "matmul", None)
+    if not hasattr(matmul, "fp32_precision"):  # before torch 2.9 one setting rules every device
+        precision = torch.get_float32_matmul_precision()
+        torch.set_float32_matmul_precision("highest")
+        try:
+            yield
+        finally:
+            torch.set_float32_matmul_precision(precision)
+        return
     before = matmul.fp32_precision
     if before in ("ieee", "none"):  # "none" is what torch starts with, and means the same
         yield

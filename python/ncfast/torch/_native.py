@@ -1,21 +1,17 @@
-"""The compiled kernel as a torch operator, so that compiled graphs keep it."""
+"""The compiled kernel on the memory of tensors."""
 
 from __future__ import annotations
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from .. import _core
 from .._features import as_features
 from .._labels import SKIPPED
+from ._operator import operator
 
 
-@torch.library.custom_op(
-    "ncfast::accumulate",
-    mutates_args=("counts", "pivots", "sums", "squares", "scatter", "left_out"),
-    device_types="cpu",
-)
+@operator("ncfast::accumulate", device_types="cpu")
 def accumulate(
     features: Tensor,
     classes: Tensor,
@@ -45,8 +41,3 @@ def accumulate(
             left_out += int(np.count_nonzero(unusable))
             kept = np.where(unusable, SKIPPED, kept)
         _core.accumulate(block, kept, None, *state, pooled, None, double_products)
-
-
-@accumulate.register_fake
-def _(*arguments: object) -> None:
-    """Say to compilers that nothing is returned."""

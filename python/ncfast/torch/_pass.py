@@ -133,14 +133,26 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
     """Run a model in eval mode, without gradients and as it is written; each module is in its own mode afterwards."""
     before = [(module, module.training) for module in model.modules()]
     model.eval()
-    # What is compiled does not look for new hooks, and compiling it again would cost more than this pass.
-    eager = torch.compiler.set_stance("force_eager") if is_compiled(model) else nullcontext()
     try:
-        with torch.no_grad(), eager:
+        with torch.no_grad(), _as_written() if is_compiled(model) else nullcontext():
             yield
     finally:
         for module, training in before:
             module.training = training
+
+
+@contextmanager
+def _as_written() -> Iterator[None]:
+    """Run models without compiled code, which does not look for new hooks; compiling anew costs more than a pass."""
+    if hasattr(torch.compiler, "set_stance"):
+        with torch.compiler.set_stance("force_eager"):
+            yield
+        return
+    torch.compiler.reset()  # before torch 2.6: compile with the hooks, and again without them
+    try:
+        yield
+    finally:
+        torch.compiler.reset()
 
 
 def _with_bar(loader: Iterable[Any], shown: bool) -> Iterable[Any]:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ._arithmetic import add_gram, plain_arithmetic
+from ._operator import operator
 from ._segments import Segments
 
 _CHUNK_VALUES = 16 << 20
@@ -22,9 +23,7 @@ _LARGEST = 2.0**500
 """Squares of float64 values beyond this could leave its range; the compiled kernels draw the same line."""
 
 
-@torch.library.custom_op(
-    "ncfast::add_rows", mutates_args=("counts", "pivots", "sums", "squares", "scatter", "left_out")
-)
+@operator("ncfast::add_rows")
 def add_rows(
     features: Tensor,
     classes: Tensor,
@@ -48,11 +47,6 @@ def add_rows(
             rows, labels = features[start : start + step], classes[start : start + step]
             kept = _leave_out_nonfinite(rows, labels, counts.shape[0] - 1, left_out)
             _add_chunk(rows, kept, counts, pivots, sums, squares, scatter, double_products)
-
-
-@add_rows.register_fake
-def _(*arguments: object) -> None:
-    """Say to compilers that nothing is returned."""
 
 
 def _leave_out_nonfinite(features: Tensor, classes: Tensor, nowhere: int, left_out: Tensor) -> Tensor:

@@ -107,7 +107,8 @@ def watch(
 class Watch:
     """What `watch` returns: statistics of the head's input, and of other layers, so far.
 
-    Memory: that of an `Accumulator` per layer, and between a forward pass and its labels the features themselves.
+    Memory: that of an `Accumulator` per layer, copies of the last rows of each up to a million values, which are added
+    together, and between a forward pass and its labels the features themselves.
     """
 
     def __init__(

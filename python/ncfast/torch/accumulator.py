@@ -92,8 +92,9 @@ class Accumulator:
         self.precision = as_choice("precision", precision)
         self.nonfinite = as_choice("nonfinite", nonfinite)
         self.check = check
-        self._engine = self._new_engine(backend)
-        self._tally = torch.zeros(len(_TALLY), dtype=torch.int64, device=self.device)
+        with torch.inference_mode(False):  # what is made in that mode could not be updated outside of it
+            self._engine = self._new_engine(backend)
+            self._tally = torch.zeros(len(_TALLY), dtype=torch.int64, device=self.device)
 
     def _new_engine(self, backend: str | None) -> Engine:
         if backend not in (None, "native", "torch"):

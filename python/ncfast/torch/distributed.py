@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from .accumulator import Accumulator
 
 
-def all_reduce(acc: Accumulator, group: dist.ProcessGroup | None = None) -> Accumulator:
+def all_reduce(
+    acc: Accumulator, group: dist.ProcessGroup | None = None, *, expected_rows: int | None = None
+) -> Accumulator:
     """Return the statistics of all ranks together, on every rank; `acc` itself stays what it is.
 
     Two collectives: counts and weighted means give common points next to the class means, then sums, squares and
@@ -34,10 +36,18 @@ def all_reduce(acc: Accumulator, group: dist.ProcessGroup | None = None) -> Accu
     group : ProcessGroup, optional
         The default group, or under tensor or sequence parallelism that of the data-parallel ranks alone: ranks that
         see the same samples must not count them twice.
+    expected_rows : int, optional
+        How many samples all ranks together must have counted, such as the length of the data set: a
+        `DistributedSampler` evens ranks out with duplicates, which only `sampler_mask` tells from samples.
 
     Returns
     -------
     Accumulator
+
+    Raises
+    ------
+    ValueError
+        On every rank alike, if the ranks counted more or fewer than `expected_rows`.
 
     Notes
     -----
@@ -46,7 +56,20 @@ def all_reduce(acc: Accumulator, group: dist.ProcessGroup | None = None) -> Accu
     merged = acc.empty_like()
     moments, tally = reduce_moments(acc.moments(), acc.tensors()["tally"], group)
     merged.adopt(moments, tally)
+    if expected_rows is not None:
+        _require_rows(merged, int(moments.counts.sum()), expected_rows)
     return merged
+
+
+def _require_rows(acc: Accumulator, counted: int, expected: int) -> None:
+    if counted == expected:
+        return
+    reasons = ", ".join(f"{rows} {reason}" for reason, rows in acc.left_out().items() if rows)
+    raise ValueError(
+        f"the ranks counted {counted} rows; wanted expected_rows = {expected}"
+        + (f" (left out: {reasons})" if reasons else "")
+        + ("; update(..., mask=) with sampler_mask leaves duplicates out" if counted > expected else "")
+    )
 
 
 def reduce_moments(moments: Moments, tally: Tensor, group: dist.ProcessGroup | None) -> tuple[Moments, Tensor]:

@@ -105,6 +105,7 @@ class NeuralCollapse(Metric):
         if num_features is not None:
             self._begin(num_features)
 
+    @torch.inference_mode(False)
     def _begin(self, num_features: int) -> Accumulator:
         """Create the states."""
         acc = self._accumulator = self._make(num_features, device=self.device)
@@ -159,6 +160,11 @@ class NeuralCollapse(Metric):
         if judged:
             values["accuracy"] = right / judged
         return {key: torch.tensor(value, dtype=torch.float64, device=self.device) for key, value in values.items()}
+
+    @torch.inference_mode(False)
+    def reset(self) -> None:
+        """Forget everything."""
+        super().reset()
 
     def merge_state(self, incoming_state: dict[str, Any] | Metric) -> None:
         """Add what another metric, or its states as a dict, has collected."""
