@@ -62,6 +62,38 @@ def test_options_reach_the_measurement(files: dict[str, str], capsys: pytest.Cap
     assert "2 class(es) without samples are left out: 5, 6" in shown
 
 
+def test_some_classes_and_weighted_rows(files: dict[str, str], tmp_path: Path) -> None:
+    counts = np.random.default_rng(4).integers(0, 3, 400)
+    np.save(tmp_path / "counts.npy", counts)
+    out = tmp_path / "report.json"
+    arguments = [files["features"], files["labels"], "--weights", files["weights"], "--json", str(out), "--quiet"]
+    assert main(["measure", *arguments, "--classes", "4,0,3", "--sample-weights", str(tmp_path / "counts.npy")]) == 0
+    features, labels, weights = (np.load(files[name]) for name in ("features", "labels", "weights"))
+    expected = ncfast.measure(features, labels, weights, classes=[4, 0, 3], sample_weights=counts)
+    assert json.loads(out.read_text())["metrics"] == expected.to_dict()
+    assert expected.to_dict() != ncfast.measure(features, labels, weights).to_dict()
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (["--classes", "3"], "classes has shape (1,); wanted at least two"),
+        (["--classes", "3,3"], "classes holds 3 more than once"),
+        (["--classes", "0,9", "--num-classes", "5"], "classes holds 9; wanted class labels in [0, 5)"),
+        (["--sample-weights", "{bias}"], "sample_weights has shape (5,); wanted (400,), one weight per row"),
+        (["--sample-weights", "missing.npy"], "missing.npy: No such file"),
+    ],
+)
+def test_classes_and_weights_that_do_not_fit(
+    option: list[str], message: str, files: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["measure", files["features"], files["labels"], *(part.format(**files) for part in option)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("ncfast: error: ")
+    assert error.count("\n") == 1
+    assert message in error
+
+
 def test_metrics_and_conventions(files: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
     command = ["measure", files["features"], files["labels"], "--quiet"]
     assert main([*command, "--metrics", "vci,cdnv", "--conventions", "papyan", "--errors"]) == 0

@@ -81,6 +81,11 @@ class FeatureFile:
         return f"FeatureFile({self.path!r}, shape {self.shape}, {self.dtype}{labels})"
 
 
+def array_path(file: str, name: str) -> str:
+    """Return the file, and the array in it if that has a name, in one line whatever the name holds."""
+    return f"{file}:{name if name.isprintable() else ascii(name)}" if name else file
+
+
 def stat_line(path: str) -> str:
     """Return what changes when a file does: its size and when it was written."""
     found = os.stat(path)  # noqa: PTH116 - as fast as it gets, for folders of many files

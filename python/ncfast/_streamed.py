@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from ._features import Block, Features, to_native
 from ._source import Source, stat_line
 
+_PAGE = 4096
+
 Range = tuple[int, int]
 
 
@@ -35,8 +37,8 @@ class Streamed(Features):
                 f"memory is {memory:,} bytes; wanted at least {2 * row_bytes + raw_bytes:,}, two rows of {source.path}"
                 f" with {self.cols:,} features each"
             )
-        self._buffers: list[NDArray[Any]] = [np.empty((self._limit, self.cols), self.native) for _ in range(2)]
-        self._raw = np.empty((self._limit, self.cols), source.stored) if converts else None
+        self._buffers = [_empty(self._limit, self.cols, np.dtype(self.native)) for _ in range(2)]
+        self._raw = _empty(self._limit, self.cols, source.stored) if converts else None
         self._turn = 0
         self._held: tuple[Range, Block] | None = None
         self._ahead: tuple[Range, Future[Block]] | None = None
@@ -104,3 +106,14 @@ class Streamed(Features):
         yield f"{self.shape} {self.dtype} {self._source.path}".encode()
         for path in self._source.files():
             yield stat_line(path).encode()
+
+
+def _empty(rows: int, cols: int, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return memory that begins with a page.
+
+    AMD's Zen 3 copies five times slower to 16 bytes behind the beginning of a page, where numpy's large arrays lie.
+    """
+    size = rows * cols * dtype.itemsize
+    whole = np.empty(size + _PAGE, np.uint8)
+    first = -whole.ctypes.data % _PAGE
+    return whole[first : first + size].view(dtype).reshape(rows, cols)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -67,6 +68,8 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
         help="standard, all, groups (nc1 ... nc5) or keys, with commas",
     )
     measure.add_argument("--num-classes", type=int, metavar="K", help="default: rows of weights, or largest label + 1")
+    measure.add_argument("--classes", type=_numbers, metavar="K,K,...", help="labels to measure; others are left out")
+    measure.add_argument("--sample-weights", type=Path, metavar="FILE", help="(N,): how many times each row counts")
     measure.add_argument("--weighting", choices=("papyan", "class", "sample"), default="papyan")
     measure.add_argument("--conventions", choices=("ncfast", "papyan", "zhu", "rhubarbwu"), default="ncfast")
     measure.add_argument("--errors", action="store_true", help="jackknife standard errors over classes")
@@ -121,9 +124,14 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--memory", type=_bytes, default="128M", metavar="SIZE", help="for reading (%(default)s)")
 
 
+def _numbers(text: str) -> tuple[int, ...]:
+    """Read 3,1,4."""
+    return tuple(int(number) for number in text.split(","))
+
+
 def _sizes(text: str) -> tuple[int, ...]:
     """Read N,D, or D for as many rows as there are."""
-    sizes = tuple(int(size) for size in text.split(","))
+    sizes = _numbers(text)
     return sizes if len(sizes) > 1 else (-1, *sizes)
 
 
@@ -139,6 +147,8 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
 
 
 def _measure(options: argparse.Namespace) -> None:
+    # Threads that spin for long while they wait take processors from the one that reads; read once, by libgomp.
+    os.environ.setdefault("GOMP_SPINCOUNT", "3000")
     from . import measure, set_num_threads
     from ._pages_cli import write_page
 
@@ -148,10 +158,12 @@ def _measure(options: argparse.Namespace) -> None:
         report = measure(
             _open_features(options),
             None,
-            None if options.weights is None else _open(options.weights),
-            None if options.bias is None else _open(options.bias),
+            _open(options.weights),
+            _open(options.bias),
             metrics=options.metrics.split(","),
             num_classes=options.num_classes,
+            classes=options.classes,
+            sample_weights=_open(options.sample_weights),
             weighting=options.weighting,
             conventions=options.conventions,
             errors=options.errors,
@@ -200,11 +212,11 @@ def _open_features(options: argparse.Namespace) -> FeatureFile:
     return opened
 
 
-def _open(path: Path) -> NDArray[Any]:
-    """Read one array whole, from a file of any format that holds no other."""
+def _open(path: Path | None) -> NDArray[Any] | None:
+    """Read one array whole, from a file of any format that holds no other; None if there is no file."""
     from .sources import read_array
 
-    return read_array(path)
+    return None if path is None else read_array(path)
 
 
 def _progress(unit: str, quiet: bool) -> AbstractContextManager[Progress | None]:

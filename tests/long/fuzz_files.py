@@ -4,7 +4,7 @@
     python tests/long/fuzz_files.py 20000 npy parquet --corpus tests/corpus
 
 Each format runs in a process of its own. What breaks (another kind of error, several lines, a crash, more than ten
-seconds) is kept in the corpus, which `test_files_fuzz.py` replays.
+seconds of the processor) is kept in the corpus, which `test_files_fuzz.py` replays.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ def _fuzz(form: str, count: int, corpus: str, folder: str, seen: Any) -> None:
     def one(which: int, program: bytes) -> None:
         paths, how, target = bases[which]
         target.write_bytes(damage(intact[which], program))
-        start = time.monotonic()
+        start = time.process_time()
         try:
             seen[outcome(paths, how)] += 1
         except BaseException as error:  # whatever it is, it is kept and the rest goes on
@@ -128,7 +128,7 @@ def _fuzz(form: str, count: int, corpus: str, folder: str, seen: Any) -> None:
                 raise
             keep(form, which, target, corpus)
             seen[f"broke: {type(error).__name__}: {str(error)[:100]}"] += 1
-        if time.monotonic() - start > SLOW:
+        if time.process_time() - start > SLOW:
             keep(form, which, target, corpus)
             seen["slow"] += 1
         target.write_bytes(intact[which])

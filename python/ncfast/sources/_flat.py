@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._source import Source
+from .._source import Source, array_path
 
 
 class Flat(Source):
@@ -30,7 +30,7 @@ class Flat(Source):
         name: str = "",
         by_column: bool = False,
     ) -> None:
-        self.path = f"{file}:{name}" if name else file
+        self.path = array_path(file, name)
         self.shape = shape
         self.stored = stored
         self.dtype = dtype or stored.newbyteorder("=").name

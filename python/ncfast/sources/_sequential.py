@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._source import Source, stat_line
+from .._source import Source, array_path, stat_line
 from ._errors import reading
 
 _BATCH_BYTES = 8 << 20
@@ -23,7 +23,7 @@ class Sequential(Source):
     """Rows from an iterator of decoded batches, each of them decoded once where rows are read in order."""
 
     def __init__(self, file: str, name: str, shape: tuple[int, ...], stored: np.dtype[Any], dtype: str) -> None:
-        self.path = f"{file}:{name}" if name else file
+        self.path = array_path(file, name)
         self.shape, self.stored, self.dtype = shape, stored, dtype
         self._file, self._name, self._written = file, name, stat_line(file)
         self._lock = threading.Lock()

@@ -86,7 +86,7 @@ def _columns(kind: type[Column], file: str, schema: Any, rows: int) -> dict[str,
         shape: tuple[int, ...] = (rows,)
         if types.is_fixed_size_list(of):
             of, shape = of.value_type, (rows, of.list_size)
-        dtype = _NAMES.get(str(of), str(of))
+        dtype = _NAMES.get(str(of), ascii(str(of))[1:-1])
         is_number = types.is_floating(of) or types.is_integer(of)
         found[field.name] = kind(file, field.name, shape, np.dtype(dtype if is_number else "V"), dtype)
     return found
