@@ -197,6 +197,7 @@ if torch.cuda.is_available():
 
 
 @places
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # of the compiler itself
 @pytest.mark.parametrize("compiler", COMPILERS)
 def test_compiled_graphs_keep_it_whole(compiler, device, backend, rng):
     features, labels = make_features(256, 8, 5, 1e-3, 1, np.float32, rng)
