@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
@@ -73,33 +73,25 @@ class Pass:
 
     def _keep(self, capture: Capture, collected: Collected) -> Rows | None:
         """Return all features on the host; None if these are more than memory may take, and `collected` has them."""
-        kept: dict[str, list[tuple[Tensor, Tensor]]] | None = None
-        if not among_ranks():
-            kept = {name: [] for name in collected.layers}
-        size = 0
+        kept = None if among_ranks() else {name: _Kept(self.loader, self.memory) for name in collected.layers}
         for rows in self._rows(capture):
             if kept is None:
                 for name, part in rows.items():
                     collected.add(name, *part)
                 continue
             for name, part in rows.items():
-                features, labels = self._on_host(part)
-                kept[name].append((features, labels))
-                size += features.nbytes
-            if size > self.memory:
-                for name, parts in kept.items():
+                kept[name].add(*self._on_host(part))
+            if sum(layer.rows()[0].nbytes for layer in kept.values()) > self.memory:
+                for name, layer in kept.items():
                     device = rows[name][0].device
-                    for features, labels in parts:
+                    for features, labels in zip(*(part.split(4096) for part in layer.rows()), strict=True):
                         collected.add(name, features.to(device), labels.to(device))
                 kept = None
         if kept is None:
             return None
-        if not kept[capture.head]:
+        if not kept[capture.head].rows()[1].numel():
             raise ValueError("loader has no batches; wanted at least one")
-        return {
-            name: (torch.cat([features for features, _ in parts]), torch.cat([labels for _, labels in parts]))
-            for name, parts in kept.items()
-        }
+        return {name: layer.rows() for name, layer in kept.items()}
 
     def _rows(self, capture: Capture) -> Iterator[Rows]:
         """Run the model, batch by batch."""
@@ -126,6 +118,44 @@ class Pass:
         features, labels = rows[0].cpu(), rows[1].cpu()
         counted = labels != self.ignore_index
         return (features[counted], labels[counted]) if not counted.all() else (features, labels)
+
+
+class _Kept:
+    """Features and labels on the host in two tensors that grow, so that what the model made can be used again."""
+
+    def __init__(self, loader: Iterable[Any], memory: int) -> None:
+        self._batches = len(loader) if isinstance(loader, Sized) else 1
+        self._memory = memory
+        self._count = 0
+        self._features = self._labels = torch.empty(0)
+
+    def add(self, features: Tensor, labels: Tensor) -> None:
+        """Copy rows."""
+        if self._count and features.shape[1] != self._features.shape[1]:
+            raise ValueError(
+                f"features have {features.shape[1]} columns, earlier ones {self._features.shape[1]}; wanted as many"
+            )
+        stop = self._count + labels.shape[0]
+        if stop > self._labels.shape[0] or features.dtype != self._features.dtype:
+            self._make_room(stop, features)
+        self._features[self._count : stop] = features
+        self._labels[self._count : stop] = labels
+        self._count = stop
+
+    def _make_room(self, rows: int, features: Tensor) -> None:
+        """Move to tensors for more rows, and for features of this kind too."""
+        most = rows + self._memory // (features.shape[1] * features.element_size())
+        room = max(rows, 2 * self._count if self._count else min(self._batches * rows, most))
+        dtype = torch.promote_types(self._features.dtype, features.dtype) if self._count else features.dtype
+        before = self.rows()
+        self._features = torch.empty((room, *features.shape[1:]), dtype=dtype)
+        self._labels = torch.empty(room, dtype=torch.int64)
+        if self._count:
+            self._features[: self._count], self._labels[: self._count] = before
+
+    def rows(self) -> tuple[Tensor, Tensor]:
+        """Return what is kept."""
+        return self._features[: self._count], self._labels[: self._count]
 
 
 @contextmanager
