@@ -128,3 +128,13 @@ def test_wandb(report):
     log_wandb(run, report, prefix="")
     assert run.calls == [({f"collapse/{name}": value for name, value in report.items()}, 3), (report.to_dict(), None)]
     assert prefixed(report, "x-") == {f"x-{name}": value for name, value in report.items()}
+
+
+def test_wandb_offline(report, tmp_path):
+    """The package itself, where it is installed: its file holds what was logged."""
+    wandb = pytest.importorskip("wandb")
+    with wandb.init(mode="offline", dir=str(tmp_path), project="ncfast") as run:
+        log_wandb(run, report, 3)
+    content = next(tmp_path.glob("wandb/offline-run-*/run-*.wandb")).read_bytes()
+    assert all(f"collapse/{name}".encode() in content for name in report)
+    assert repr(report["cdnv"]).encode() in content

@@ -58,7 +58,7 @@ def run(options: Options) -> list[Table]:
 def _row(table: Table, form: str, rows: int, place: Path, options: Options) -> None:
     size = 4 * rows * _FEATURES
     turns: dict[str, list[dict[str, float]]] = {"memory": [], "read": [], "measure": []}
-    for _ in range(min(options.repeats, 3) if rows <= _MEMORY_ROWS else 1):  # minutes of reading vary little
+    for _ in range(min(options.repeats, 3)):
         for what, found in turns.items():
             if form != _CACHED:
                 _forget(place)

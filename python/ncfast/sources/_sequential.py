@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from .._source import Source, array_path, stat_line
 from ._errors import reading
 
-_BATCH_BYTES = 8 << 20
+_BATCH_BYTES = 2 << 20
 
 Batch = tuple[int, NDArray[Any]]
 
