@@ -84,7 +84,7 @@ class Pass:
             if sum(layer.rows()[0].nbytes for layer in kept.values()) > self.memory:
                 for name, layer in kept.items():
                     device = rows[name][0].device
-                    for features, labels in zip(*(part.split(4096) for part in layer.rows()), strict=True):
+                    for features, labels in zip(*(torch.split(part, 4096) for part in layer.rows()), strict=True):
                         collected.add(name, features.to(device), labels.to(device))
                 kept = None
         if kept is None:
