@@ -53,8 +53,8 @@ def indexed(file: str) -> list[dict[str, Source]]:
         shards = {name: str(Path(file).parent / shard) for name, shard in weight_map.items()}
         if not weight_map:
             raise ValueError("names no tensors")
-        if any(Path(shard).name != shard for shard in weight_map.values()):
-            raise ValueError("names files in other folders; wanted names of files beside it")
+        if not all(Path(shard).name == shard and shard.isprintable() for shard in weight_map.values()):
+            raise ValueError("names files in other folders, or in several lines; wanted names of files beside it")
     found = []
     for shard in sorted(set(shards.values())):
         there = entries(shard)
