@@ -96,10 +96,10 @@ def test_classes_and_weights_that_do_not_fit(
 
 def test_metrics_and_conventions(files: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
     command = ["measure", files["features"], files["labels"], "--quiet"]
-    assert main([*command, "--metrics", "vci,cdnv", "--conventions", "papyan", "--errors"]) == 0
+    assert main([*command, "--metrics", "nc2_etf_means,cdnv", "--conventions", "papyan", "--errors"]) == 0
     shown = capsys.readouterr().out
     assert "conventions 'papyan'" in shown
-    assert [line.split()[0] for line in shown.splitlines() if line.startswith("  ")] == ["cdnv", "vci"]
+    assert [line.split()[0] for line in shown.splitlines() if line.startswith("  ")] == ["cdnv", "nc2_etf_means"]
     assert shown.count("±") == 1
     assert main([*command, "--metrics", "cdnw"]) == 2
     assert "nearest are 'cdnv'" in capsys.readouterr().err
