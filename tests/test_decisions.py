@@ -14,6 +14,7 @@ import reference as ref
 import reference_report as refrep
 from compare import degenerate, shares
 from data import make_features
+from ncfast.decisions import AffineRule
 
 
 def expected(features, labels, weights=None, bias=None, margin=1e-10):
@@ -236,3 +237,39 @@ def nearest_is_right(features, labels):
     means = np.array([features[labels == k].astype(float).mean(axis=0) for k in kept])
     distances = np.linalg.norm(features[:, None].astype(float) - means, axis=2)
     return kept[distances.argmin(axis=1)] == labels
+
+
+def rule_over(points, constants, centre, scale, dtype):
+    """The largest of ``constants + points @ h``; what lies in memory behind both would win if it were looked at."""
+    k, d = points.shape
+    room = np.full((k + 64, d), 1e6)
+    room[:k] = points
+    levels = np.full(k + 64, 1e300)
+    levels[:k] = constants
+    offsets = (points @ centre + constants) * scale
+    return AffineRule(
+        points, offsets - offsets.max(), centre, scale, room[:k], levels[:k], by_distance=False, dtype=dtype
+    )
+
+
+@pytest.mark.parametrize("k", [2, 6, 31, 33, 70])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_only_classes_that_there_are_can_win(k, dtype, rng):
+    """A class far out of reach leaves float32 nothing to compare, and all others to settle."""
+    points, features = rng.standard_normal((k, 9)), rng.standard_normal((300, 9)).astype(dtype)
+    constants = np.where(np.arange(k) == 1, -1e300, 0.1 * rng.standard_normal(k))
+    rule = rule_over(points, constants, np.zeros(9), 1.0, dtype)
+    want, gap = refrep.linear(features, points, constants)
+    assert gap > 1e-10
+    assert (rule.decide(features, np.arange(300)) == want).all()
+
+
+@pytest.mark.parametrize("k", [2, 6, 31, 33, 70])
+@pytest.mark.parametrize("size", [1e20, 1e27, 1e28, 1e29, 1e31, 1e37])
+def test_samples_beyond_the_range_of_float32_products(size, k, rng):
+    """Training features may be tiny, and samples judged by them as large as float32 holds."""
+    points, features = rng.standard_normal((k, 9)), (size * rng.standard_normal((300, 9))).astype(np.float32)
+    rule = rule_over(points, np.zeros(k), np.full(9, 1e-10), 2.0**31, np.float32)
+    want, gap = refrep.linear(features, points, np.zeros(k))
+    assert gap > 1e-10
+    assert (rule.decide(features, np.arange(300)) == want).all()

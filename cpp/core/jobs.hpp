@@ -175,9 +175,8 @@ enum class PairKernel { none, log, distance, riesz, rbf };
 /// double.
 template <class P>
 struct PairsJob {
-    Rows<P> directions;  // (K, d) vectors along u_k
-    const double*
-        products;  // (K, K) of the directions, of which the upper triangle is read; or null: not known
+    Rows<P> directions;      // (K, d) vectors along u_k
+    const double* products;  // (K, K) of the directions, its upper triangle; or null: unknown
     const double* inverses;  // (K) one over their lengths, 0 for zero vectors
     Rows<double> frame;      // (K, d) v_k
     const double* lengths;   // (K)

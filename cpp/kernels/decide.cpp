@@ -47,7 +47,8 @@ struct Contenders {
         return count > 0 && !(lost >= best_low);
     }
 
-    // Scores of a tile of classes lie below `chunks` times kChunk highs, one of them above `low`.
+    // Scores of a tile of classes lie below `chunks` times kChunk highs, one of them above `low`. Highs of
+    // -inf fill the last chunk up; any finite `low` beats them.
     void add_tile(T low, const T* tile_highs, Index chunks, Index first_class) {
         best_low = larger(best_low, low);
         for (Index c = 0; c < chunks; ++c, tile_highs += kChunk, first_class += kChunk) {
@@ -71,6 +72,12 @@ struct Sample {
 template <class T>
 constexpr double unit() {
     return std::numeric_limits<T>::epsilon() / 2;
+}
+
+// Products of a longer sample could leave the range of T, and tell nothing.
+template <class T>
+bool in_range(const DecideJob<T>& job, const Sample& sample) {
+    return sample.norm * larger(1.0, job.max_weight_norm) < std::numeric_limits<T>::max() / 4;
 }
 
 // `width` products of rounded factors, summed in whatever order.
@@ -339,6 +346,7 @@ void decide(const DecideJob<T>& job) {
                 multiply(rows_of(samples.data(), job.width), rows, weights, k, n, products.data(),
                          tile_classes);
                 for (Index i = 0; i < rows; ++i) {
+                    if (!in_range(job, bounds[i])) continue;  // without contenders: settled among all classes
                     const T* row = products.data() + i * tile_classes;
                     scores.offer(job, terms, row, k, n, bounds[i], first_rule[i]);
                     if (!companion) continue;

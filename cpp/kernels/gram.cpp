@@ -5,8 +5,7 @@ namespace ncfast::NCFAST_ISA {
 namespace {
 
 constexpr Index kTile = 192;
-constexpr Index kDiagonalStrip =
-    48;  // rows of a diagonal tile at a time: little more than the lower triangle
+constexpr Index kDiagonalStrip = 48;  // rows of a diagonal tile at a time: nearly its lower triangle
 
 void mirror_tile(RowMap<double>& g, Index i, Index j, Index rows, Index cols) {
     for (Index r = 0; r < rows; ++r) {
