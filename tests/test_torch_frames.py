@@ -11,6 +11,7 @@ import torch
 import ncfast
 import ncfast.torch as nct
 import reference as ref
+import reference_report as refrep
 from compare import accumulate, assert_close
 from data import make_features, simplex_etf
 from ncfast.metrics._sweep import scaled_frame, sweep
@@ -134,3 +135,16 @@ def test_decisions_refuse_what_does_not_fit(device, rng):
         warnings.simplefilter("error")
         found.add(x[:0], y[:0])
     assert found.samples == 0
+
+
+@pytest.mark.parametrize("size", [1e20, 1e28, 1e29, 1e31, 1e37])
+def test_rows_beyond_the_range_of_float32_products(size, device, rng):
+    """Training features may be tiny, and samples judged by them as large as float32 holds."""
+    tiny, labels = make_features(100, 9, 6, 1e-2, 0, np.float32, rng, scale=1e-10)
+    weights, rows = rng.standard_normal((6, 9)), (size * rng.standard_normal((300, 9))).astype(np.float32)
+    found = nct.Decisions(accumulate(tiny, labels, 6), weights, device=device)
+    x, y = torch.from_numpy(rows).to(device), torch.zeros(300, dtype=torch.int64, device=device)
+    chosen = found._decide(found._rules[-1], x, y, torch.full((300,), torch.inf, dtype=torch.float64, device=device))
+    want, gap = refrep.linear(rows, weights)
+    assert gap > 1e-10
+    assert (chosen.cpu().numpy() == want).all()

@@ -152,7 +152,7 @@ class _Rule:
         size = (rows.shape[1] + 16) * lengths * self.host.max_weight_norm + 4 * self.host.max_abs_offset
         gap = (best.values[:, 0] - best.values[:, 1]).to(torch.float64)
         # NaN and infinity, where a dtype is too narrow, are never sure.
-        return best.indices[:, 0], gap > 2.1 * unit * size
+        return best.indices[:, 0], gap.isfinite() & (gap > 2.1 * unit * size)
 
 
 def _certify(points: Tensor, weights: Tensor, offsets: Tensor, longest: float, largest: float) -> tuple[Tensor, Tensor]:
