@@ -89,7 +89,7 @@ class Pass:
                 kept = None
         if kept is None:
             return None
-        if not kept[capture.head].rows()[1].numel():
+        if kept[capture.head].is_new:
             raise ValueError("loader has no batches; wanted at least one")
         return {name: layer.rows() for name, layer in kept.items()}
 
@@ -129,6 +129,11 @@ class _Kept:
         self._count = 0
         self._features = self._labels = torch.empty(0)
 
+    @property
+    def is_new(self) -> bool:
+        """Whether no batch has come, not even one without rows that count."""
+        return self._features.ndim == 1
+
     def add(self, features: Tensor, labels: Tensor) -> None:
         """Copy rows."""
         if self._count and features.shape[1] != self._features.shape[1]:
@@ -136,7 +141,7 @@ class _Kept:
                 f"features have {features.shape[1]} columns, earlier ones {self._features.shape[1]}; wanted as many"
             )
         stop = self._count + labels.shape[0]
-        if stop > self._labels.shape[0] or features.dtype != self._features.dtype:
+        if self.is_new or stop > self._labels.shape[0] or features.dtype != self._features.dtype:
             self._make_room(stop, features)
         self._features[self._count : stop] = features
         self._labels[self._count : stop] = labels
