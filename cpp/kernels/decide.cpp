@@ -17,11 +17,14 @@ template <class T>
 struct Contenders {
     T best_low = -std::numeric_limits<T>::infinity();
     T lost = -std::numeric_limits<T>::infinity();  // highest score of those there was no room for
+    T dropped_below = -std::numeric_limits<T>::infinity();  // best_low when the beaten were last dropped
     Index count = 0;
     Index classes[kMaxCandidates];
     T highs[kMaxCandidates];
 
     void drop_beaten() {
+        if (dropped_below == best_low) return;
+        dropped_below = best_low;
         Index kept = 0;
         for (Index c = 0; c < count; ++c) {
             if (!(highs[c] >= best_low)) continue;

@@ -13,6 +13,14 @@ Index block_rows_for(Index d, Index scalar_size) {
     return larger<Index>(48, smaller<Index>(kMaxBlockRows, kCentredBytes / (d * scalar_size) / 48 * 48));
 }
 
+// A stride of rows, of at least d values and an odd number of cache lines: rows that lie a power of two apart
+// would share a few sets of the first-level cache, and push each other out while they are multiplied.
+template <class P>
+Index row_stride(Index d) {
+    constexpr Index kLine = 64 / static_cast<Index>(sizeof(P));
+    return (blocks_of(d, kLine) | 1) * kLine;
+}
+
 // Writes z = scale * (h - pivot) and returns ||z||^2.
 template <class T, class P>
 double centre_row(const ProjectJob<T, P>& job, Index i, P* z) {
@@ -50,11 +58,12 @@ void project(const ProjectJob<T, P>& job) {
     const Rows<T>& h = job.features;
     const Index block_rows = block_rows_for(h.cols, sizeof(P));
     const Index blocks = blocks_of(h.rows, block_rows);
+    const Index stride = row_stride<P>(h.cols);
     Packed<P> basis(h.cols, job.rank);
     RowMajor<double> partial = RowMajor<double>::Zero(blocks, job.rank);
 #pragma omp parallel num_threads(job.threads) if (job.threads > 1)
     {
-        RowMajor<P> centred(block_rows, h.cols);
+        RowMajor<P> centred(block_rows, stride);
         RowMajor<P> projected(block_rows, job.rank);
         Eigen::VectorXd row_weights(block_rows);
 #pragma omp for
@@ -68,13 +77,13 @@ void project(const ProjectJob<T, P>& job) {
             for (Index i = 0; i < rows; ++i) {
                 const Index label = job.labels[first + i];
                 job.norms[first + i] =
-                    std::sqrt(centre_row<T, P>(job, first + i, centred.data() + i * h.cols));
+                    std::sqrt(centre_row<T, P>(job, first + i, centred.data() + i * stride));
                 row_weights[i] = label < 0 ? 0 : job.class_weights[label];
                 if (job.weights != nullptr) row_weights[i] *= job.weights[first + i];
             }
             if (job.rank == 0) continue;
             P* out = job.coordinates != nullptr ? job.coordinates + first * job.rank : projected.data();
-            multiply(rows_of(centred.data(), h.cols), rows, basis, 0, job.rank, out, job.rank);
+            multiply(rows_of(centred.data(), stride), rows, basis, 0, job.rank, out, job.rank);
             for (Index i = 0; i < rows; ++i) {
                 add_squares(out + i * job.rank, job.rank, row_weights[i], partial.row(b).data());
             }
