@@ -159,6 +159,7 @@ def test_page_of_some_classes_calls_them_by_their_names(dumps, tmp_path):
     assert main(command) == 0
     assert set(re.findall(r"animal \d", text_of(page))) == {"animal 4", "animal 0", "animal 3"}
     assert not re.search(r"class \d", text_of(page))
+    assert "only samples of these classes count: animal 4, animal 0, animal 3" in text_of(page)
     report = ncfast.Report.from_json(tmp_path / "r.json")
     assert report.classes == (4, 0, 3)
     assert main(["compare", str(tmp_path / "r.json"), "--html", str(page), "--class-names", str(names)]) == 0

@@ -224,6 +224,8 @@ def test_scales():
     assert log.place(log.low) == 0
     assert log.place(log.high) == pytest.approx(1)
     assert [text for _, text in log.ticks()] == ["0.1", "0.01", "10⁻³", "10⁻⁴", "10⁻⁵", "10⁻⁶"]
+    narrow = [text for _, text in fitted([2.2, 2.6], log=True).ticks()]
+    assert narrow == ["5", "2", "1"]
     with_zero = fitted([0.0, 1e-3, 1e-1], log=True)
     assert with_zero.place(0.0) == 0
     assert with_zero.place(1e-3) > 0.1
