@@ -151,6 +151,21 @@ def test_measure_writes_a_page(dumps, files, tmp_path, capsys):
     assert "class_names holds 1 names; wanted one for each of 5 classes" in capsys.readouterr().err
 
 
+def test_page_of_some_classes_calls_them_by_their_names(dumps, tmp_path):
+    folder, page, names = dumps[0] / "epoch-10", tmp_path / "page.html", tmp_path / "names.txt"
+    names.write_text("\n".join(f"animal {k}" for k in range(K)))
+    command = ["measure", *(str(folder / f"{name}.npy") for name in ("features", "labels")), "--classes", "4,0,3"]
+    command += ["--html", str(page), "--class-names", str(names), "--json", str(tmp_path / "r.json"), "--quiet"]
+    assert main(command) == 0
+    assert set(re.findall(r"animal \d", text_of(page))) == {"animal 4", "animal 0", "animal 3"}
+    assert not re.search(r"class \d", text_of(page))
+    assert "only samples of these classes count: animal 4, animal 0, animal 3" in text_of(page)
+    report = ncfast.Report.from_json(tmp_path / "r.json")
+    assert report.classes == (4, 0, 3)
+    assert main(["compare", str(tmp_path / "r.json"), "--html", str(page), "--class-names", str(names)]) == 0
+    assert set(re.findall(r"animal \d", text_of(page))) == {"animal 4", "animal 0", "animal 3"}
+
+
 def test_watcher_waits_until_files_stand_still(dumps, rng):
     directory, expected = dumps
     watcher = Watcher(directory)

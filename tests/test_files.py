@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -17,6 +18,7 @@ from safetensors.torch import save_file
 import files
 import ncfast
 from data import make_features
+from ncfast import _streamed
 from ncfast._features import as_features
 from ncfast._source import FeatureFile, Source
 from ncfast._streamed import Streamed
@@ -161,10 +163,59 @@ def test_the_next_rows_are_read_while_these_are_in_use(sample):
     assert stream.block(0, 64) is block
 
 
-def test_errors_of_the_reading_thread_are_raised(sample):
+class Cached(Recorded):
+    """Rows that never wait."""
+
+    def waits(self, *_):
+        return False
+
+
+@pytest.mark.parametrize("kind", [Recorded, Cached])
+def test_errors_of_the_reading_thread_are_raised(kind, sample):
     features, labels, _ = sample
     with pytest.raises(ValueError, match="recorded: no row 700"):
-        ncfast.measure(FeatureFile(Recorded(features, fails_at=700), labels, 64 * ROW))
+        ncfast.measure(FeatureFile(kind(features, fails_at=700), labels, 64 * ROW))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+def test_what_need_not_be_waited_for_is_copied_in_pieces_when_asked_for(dtype, sample, monkeypatch):
+    features = sample[0].astype(dtype)
+    monkeypatch.setattr(_streamed, "_PIECE_BYTES", 10 * D * 4)
+    source = Cached(features)
+    source.dtype = features.dtype.name
+    stream = Streamed(source, 64 * (ROW + D * 2))
+    for start, stop in [(0, 64), (64, 100), (900, 964)]:
+        np.testing.assert_array_equal(stream.block(start, stop), features[start:stop])
+        pieces = [(first, min(first + 10, stop)) for first in range(start, stop, 10)]
+        assert sorted(read[:2] for read in source.reads) == pieces
+        assert threading.main_thread() not in {read[2] for read in source.reads}
+        source.reads.clear()
+
+
+@pytest.mark.parametrize("name", ["npy", "safetensors_indexed"])
+def test_only_what_is_not_in_the_page_cache_is_read_ahead(name, sample, tmp_path, monkeypatch):
+    features, labels, weights = sample
+    paths, how = files.FORMATS[name](tmp_path, features, labels)
+    opened = ncfast.open_features(*paths, memory=64 * ROW, **how)
+    expected = ncfast.measure(FeatureFile(Recorded(features), labels, 64 * ROW), None, weights).to_dict()
+    plain, cached = os.preadv, 0
+
+    def preadv(descriptor, buffers, place, flags=0):
+        if flags and place >= cached:
+            raise BlockingIOError
+        return plain(descriptor, buffers, place)
+
+    monkeypatch.setattr(os, "preadv", preadv)
+    seen = {}
+    for cached in (0, 400 * D, 1 << 40):
+        seen[cached] = [opened.source.waits(start, start + 50) for start in range(0, N - 50, 50)]
+        assert ncfast.measure(opened, None, weights).to_dict() == expected
+    assert all(seen[0])
+    assert not any(seen[1 << 40])
+    assert 0 < sum(seen[400 * D]) < len(seen[0])
+    cached = 1 << 40
+    monkeypatch.setattr(os, "preadv", lambda *given: plain(*given[:3]) if len(given) < 4 else plain(-1, [], 0))
+    assert opened.source.waits(0, 50)  # a file system that cannot tell
 
 
 def test_memory_that_holds_no_row(sample):

@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
@@ -163,6 +164,20 @@ def test_large_page_is_small(rng):
     assert len(report.to_json()) < 2_000_000
 
 
+def test_large_page_costs_little_beside_the_measurement(rng):
+    """Of the processor, all threads together: what the machine does beside does not count."""
+    features, labels = make_features(4000, 2048, 1000, 2.0, 0.0, np.float32, rng)
+    weights = rng.standard_normal((1000, 2048))
+    seconds = {}
+    for details in (False, True):
+        start = time.process_time()
+        report = ncfast.measure(features, labels, weights, details=details)
+        source = report.to_html() if details else ""
+        seconds[details] = time.process_time() - start
+    assert seconds[True] - seconds[False] < 5
+    assert 100_000 < len(source.encode()) < 5_000_000
+
+
 def test_class_names_that_do_not_fit(report, tmp_path):
     for names in (NAMES[:-1], [*NAMES, "one more"]):
         with pytest.raises(ValueError, match=rf"class_names holds {len(names)} names; wanted one for each of 7"):
@@ -224,6 +239,8 @@ def test_scales():
     assert log.place(log.low) == 0
     assert log.place(log.high) == pytest.approx(1)
     assert [text for _, text in log.ticks()] == ["0.1", "0.01", "10⁻³", "10⁻⁴", "10⁻⁵", "10⁻⁶"]
+    narrow = [text for _, text in fitted([2.2, 2.6], log=True).ticks()]
+    assert narrow == ["5", "2", "1"]
     with_zero = fitted([0.0, 1e-3, 1e-1], log=True)
     assert with_zero.place(0.0) == 0
     assert with_zero.place(1e-3) > 0.1

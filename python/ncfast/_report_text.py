@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -74,30 +75,28 @@ def sections(report: Report) -> list[tuple[str, list[tuple[str, float]]]]:
     return [(title, rows) for title, rows in grouped if rows]
 
 
-def remarks(report: Report) -> list[str]:
-    """Say what to keep in mind when reading it."""
+def remarks(report: Report, called: Callable[[int], str] = str) -> list[str]:
+    """Say what to keep in mind when reading it; `called` says what a class is called."""
     remarks = []
     if report.classes is not None:
-        remarks.append(f"only samples of these classes count: {_some(report.classes)}")
+        remarks.append(f"only samples of these classes count: {_some(report.classes, called)}")
     if report.uncollapsed:
         present = report.num_classes - len(report.missing_classes)
         share = f"{len(report.uncollapsed)} of {present}"
-        remarks.append(
-            f"classes that have not collapsed, or far less than the others ({share}): {_some(report.uncollapsed)}"
-        )
+        some = _some(report.uncollapsed, called)
+        remarks.append(f"classes that have not collapsed, or far less than the others ({share}): {some}")
     if report.at_floor:
         remarks.append(f"what lies at its floor may be rounding of the {report.feature_dtype} features alone")
     if report.missing_classes:
-        remarks.append(
-            f"{len(report.missing_classes)} class(es) without samples are left out: {_some(report.missing_classes)}"
-        )
+        some = _some(report.missing_classes, called)
+        remarks.append(f"{len(report.missing_classes)} class(es) without samples are left out: {some}")
     if report.skipped_rows:
         remarks.append(f"{report.skipped_rows} row(s) with NaN or infinity were skipped")
     return remarks
 
 
-def _some(classes: tuple[int, ...]) -> str:
-    return ", ".join(map(str, classes[:10])) + (", ..." if len(classes) > 10 else "")
+def _some(classes: tuple[int, ...], called: Callable[[int], str]) -> str:
+    return ", ".join(map(called, classes[:10])) + (", ..." if len(classes) > 10 else "")
 
 
 def shown(value: float) -> str:

@@ -40,6 +40,14 @@ class Source(ABC):
     def read(self, start: int, out: NDArray[Any]) -> None:
         """Fill `out` with the rows from `start` on; safe from several threads."""
 
+    def waits(self, start: int, stop: int) -> bool:
+        """Whether reading these rows would wait for a disk or a decoder, so that a thread had better do it ahead.
+
+        Where not, several threads may `read` parts of them at once.
+        """
+        del start, stop
+        return True
+
     @abstractmethod
     def files(self) -> tuple[str, ...]:
         """Return the paths of the files that are read."""

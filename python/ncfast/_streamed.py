@@ -10,9 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ._features import Block, Features, to_native
+from ._runtime import get_num_threads
 from ._source import Source, stat_line
 
 _PAGE = 4096
+_READERS = 8
+_PIECE_BYTES = 8 << 20
 
 Range = tuple[int, int]
 
@@ -20,8 +23,10 @@ Range = tuple[int, int]
 class Streamed(Features):
     """A feature matrix in files.
 
-    A block lives in one of two buffers, and stays as it is until the next but one is read. A thread fills the other
-    with the rows that follow. Blocks are asked for in any order; in that of the rows reading costs least.
+    A block lives in one of two buffers, and stays as it is until the next but one is read. If the rows that follow
+    have to come from a disk or a decoder, a thread fills the other with them. What is in the page cache is copied when
+    it is asked for, by several threads: beside the kernels, that copy would slow them down by more than it takes.
+    Blocks are asked for in any order; in that of the rows reading costs least.
     """
 
     def __init__(self, source: Source, memory: int) -> None:
@@ -42,7 +47,7 @@ class Streamed(Features):
         self._turn = 0
         self._held: tuple[Range, Block] | None = None
         self._ahead: tuple[Range, Future[Block]] | None = None
-        self._reader = ThreadPoolExecutor(1, thread_name_prefix="ncfast-read")
+        self._readers = ThreadPoolExecutor(min(get_num_threads(), _READERS), thread_name_prefix="ncfast-read")
 
     def ranges(self, block_rows: int, first: int = 0) -> Iterator[Range]:
         """Cut the rows from `first` on into consecutive ranges of at most `block_rows`, and of what memory holds."""
@@ -63,27 +68,39 @@ class Streamed(Features):
         ahead, self._ahead = self._ahead, None
         if ahead is not None:
             wait([ahead[1]])  # whatever it reads, its buffer is in use until then
-        block = ahead[1].result() if ahead is not None and ahead[0] == wanted else self._fill(self._turn, wanted)
+        block = ahead[1].result() if ahead is not None and ahead[0] == wanted else self._now(wanted)
         self._turn = 1 - self._turn
         start, stop = wanted
         follows = stop, min(2 * stop - start, self.rows)
-        if stop < self.rows:
-            self._ahead = follows, self._reader.submit(self._fill, self._turn, follows)
+        if stop < self.rows and self._source.waits(*follows):
+            self._ahead = follows, self._readers.submit(self._fill, follows[0], self._buffer(follows))
         return block
 
-    def _fill(self, turn: int, wanted: Range) -> Block:
-        return self._read(wanted[0], self._buffers[turn][: wanted[1] - wanted[0]])
+    def _buffer(self, wanted: Range) -> NDArray[Any]:
+        return self._buffers[self._turn][: wanted[1] - wanted[0]]
 
-    def _read(self, start: int, out: NDArray[Any]) -> Block:
+    def _now(self, wanted: Range) -> Block:
+        out = self._buffer(wanted)
+        if self._source.waits(*wanted):
+            return self._fill(wanted[0], out)
+        rows = max(1, _PIECE_BYTES // (self.cols * out.itemsize))
+        pieces = [
+            self._readers.submit(self._fill, wanted[0] + first, out[first : first + rows], first)
+            for first in range(0, len(out), rows)
+        ]
+        wait(pieces)
+        for piece in pieces:
+            piece.result()
+        return cast(Block, out)
+
+    def _fill(self, start: int, out: NDArray[Any], at: int = 0) -> Block:
+        """Read rows from `start` on, through the raw buffer from its row `at` on if they are converted."""
         if self._raw is None:
             self._source.read(start, out)
             return cast(Block, out)
-        for first in range(0, len(out), self._limit):
-            part = out[first : first + self._limit]
-            raw = self._raw[: len(part)]
-            self._source.read(start + first, raw)
-            to_native(raw, self.dtype, part)
-        return cast(Block, out)
+        raw = self._raw[at : at + len(out)]
+        self._source.read(start, raw)
+        return to_native(raw, self.dtype, out)
 
     def take(self, rows: NDArray[np.int64]) -> Block:
         """Rows by number, in memory of their own; where the file cannot seek, all blocks that hold one are read."""
@@ -93,7 +110,8 @@ class Streamed(Features):
                 wait([self._ahead[1]])
             ends = np.flatnonzero(np.diff(rows) != 1) + 1
             for first, last in zip([0, *ends], [*ends, rows.size], strict=True):
-                self._read(int(rows[first]), taken[first:last])
+                for at in range(first, last, self._limit):
+                    self._fill(int(rows[at]), taken[at : min(at + self._limit, last)])
             return taken
         for start, stop in self.ranges(self.block_rows()):
             first, last = np.searchsorted(rows, (start, stop))

@@ -1,7 +1,7 @@
 """Damage files at random, and see that each one is read or refused in one line.
 
-    python tests/long/fuzz_files.py 100000                  # inputs for each format
-    python tests/long/fuzz_files.py 20000 npy parquet --corpus tests/corpus
+    PYTHONPATH=tests python tests/long/fuzz_files.py 100000                  # inputs for each format
+    PYTHONPATH=tests python tests/long/fuzz_files.py 20000 npy parquet --corpus tests/corpus
 
 Each format runs in a process of its own. What breaks (another kind of error, several lines, a crash, more than ten
 seconds of the processor) is kept in the corpus, which `test_files_fuzz.py` replays.

@@ -22,6 +22,10 @@ class Names:
         """Return the name of a class."""
         return f"class {label}" if self._names is None else self._names[label] or f"class {label}"
 
+    def briefly(self, label: int) -> str:
+        """Return the name of a class where it is plain that it is one."""
+        return str(label) if self._names is None else self(label)
+
     def all(self, labels: Iterable[int]) -> list[str]:
         """Return the names of several."""
         return [self(int(label)) for label in labels]

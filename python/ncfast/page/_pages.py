@@ -28,7 +28,7 @@ def report_page(
     """Return the page of a report; see `Report.to_html`."""
     names = Names(class_names, report)
     ways = _sections.history(ending_with(report, history)) if history else ""
-    return _page(title or _TITLE, report, [_summary(report), ways, *_about(report, names)])
+    return _page(title or _TITLE, report, [_summary(report, names), ways, *_about(report, names)])
 
 
 def comparison_page(
@@ -54,13 +54,14 @@ def comparison_page(
     if not reports:
         raise ValueError("reports is empty; wanted at least one report")
     names, last = list(reports), reports[list(reports)[-1]]
+    called = Names(class_names, last)
     shown = _thinned(names)
     keys = dict.fromkeys(key for name in shown for key in reports[name])
     rows = [[key, *(number(reports[name][key]) if key in reports[name] else "" for name in shown)] for key in keys]
     lead = f"{len(names)} reports" if shown == names else f"{len(shown)} of {len(names)} reports"
     side_by_side = _sections.section("table", "Side by side", f"{lead}.", _sections.table(("metric", *shown), rows))
     heading = f'<h2 class="divider">{escape(names[-1])}</h2>'
-    parts = [_sections.history(reports), side_by_side, heading, _summary(last), *_about(last, Names(class_names, last))]
+    parts = [_sections.history(reports), side_by_side, heading, _summary(last, called), *_about(last, called)]
     return _page(title or _TITLE, last, parts, refresh)
 
 
@@ -72,8 +73,8 @@ def _thinned(names: list[str]) -> list[str]:
     return [names[round(i * step)] for i in range(_MOST_COLUMNS)]
 
 
-def _summary(report: Report) -> str:
-    notes = "".join(f"<li>{escape(line)}</li>" for line in remarks(report))
+def _summary(report: Report, names: Names) -> str:
+    notes = "".join(f"<li>{escape(line)}</li>" for line in remarks(report, names.briefly))
     notes = f'<ul class="remarks">{notes}</ul>' if notes else ""
     lead = (
         "Collapse is the state that classifiers approach when they are trained on after they fit their training set."

@@ -38,7 +38,8 @@ class Scale:
         step = max(1, -(-(last - first + 1) // _MOST_TICKS))
         marks = [(10.0**power, power_of_ten(power)) for power in range(last, first - 1, -step)]
         if len(marks) < 2:
-            marks = [(value, f"{value:.12g}") for value in _round_values(self.low, self.high) if value > 0]
+            steps = [factor * 10.0**power for power in range(last, first - 2, -1) for factor in (5, 2, 1)]
+            marks = [(value, number(value, 1)) for value in steps if self.low <= value <= self.high]
         return ([(0.0, "0")] if self.has_zero else []) + marks
 
 

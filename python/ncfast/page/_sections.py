@@ -32,7 +32,8 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, texts: int = 1)
         "<tr>" + "".join(f"<td{k}>{escape(cell)}</td>" for k, cell in zip(kind, row, strict=True)) + "</tr>"
         for row in rows
     )
-    return f'<div class="wide"><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
+    two = " two" if texts == 2 else ""
+    return f'<div class="wide{two}"><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
 def grid(figures: Iterable[str]) -> str:
@@ -130,7 +131,7 @@ def _worst_classes(details: Details, names: Names, size: float, uncollapsed: Seq
     def row(i: int) -> list[str]:
         label = int(details.labels[i])
         cells = [
-            names(label) + (" •" if label in marked else ""),
+            names(label) + ("\N{NO-BREAK SPACE}•" if label in marked else ""),
             f"{details.counts[i]:,.6g}",
             number(details.cdnv[i]),
             number(details.spreads[i] / size),

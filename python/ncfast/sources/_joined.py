@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from typing import Any
 
@@ -33,12 +33,22 @@ class Joined(Source):
     def read(self, start: int, out: NDArray[Any]) -> None:
         """Fill `out` with the rows from `start` on."""
         done = 0
-        while done < len(out):
-            at = bisect_right(self._ends, start + done)
-            first = start + done - (self._ends[at - 1] if at else 0)
-            rows = min(len(out) - done, self._parts[at].shape[0] - first)
-            self._parts[at].read(first, out[done : done + rows])
-            done += rows
+        for part, first, stop in self._pieces(start, start + len(out)):
+            part.read(first, out[done : done + stop - first])
+            done += stop - first
+
+    def waits(self, start: int, stop: int) -> bool:
+        """Whether reading any of these rows would wait."""
+        return any(part.waits(first, last) for part, first, last in self._pieces(start, stop))
+
+    def _pieces(self, start: int, stop: int) -> Iterator[tuple[Source, int, int]]:
+        """Yield the parts that hold these rows, and which of theirs they are."""
+        while start < stop:
+            at = bisect_right(self._ends, start)
+            before = self._ends[at - 1] if at else 0
+            until = min(stop, self._ends[at])
+            yield self._parts[at], start - before, until - before
+            start = until
 
     def files(self) -> tuple[str, ...]:
         """Return the files of all shards."""

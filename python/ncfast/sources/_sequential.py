@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from .._source import Source, array_path, stat_line
 from ._errors import reading
 
-_BATCH_BYTES = 2 << 20
+_BATCH_BYTES = 1 << 20
 
 Batch = tuple[int, NDArray[Any]]
 
@@ -57,7 +57,7 @@ class Sequential(Source):
                 self._close()
 
     def batch_rows(self, chunk: int = 1) -> int:
-        """How many rows make a batch of some MiB, a multiple of those of a chunk: then each is decoded once."""
+        """How many rows make a batch of about a MiB, a multiple of those of a chunk: then each is decoded once."""
         row_bytes = self.stored.itemsize * max(1, prod(self.shape[1:]))
         return max(1, _BATCH_BYTES // row_bytes // chunk) * chunk
 
