@@ -14,7 +14,8 @@ from .._subject import Subject
 from ..metrics.variability import no_directions
 from ..passes import Decisions, Projection
 from ..statistics import ClassStatistics
-from ._collected import among_ranks, device_of_ranks
+from ._collected import among_ranks
+from .distributed import device_for
 
 
 class Nearest:
@@ -40,7 +41,7 @@ class Nearest:
         made = self._decisions
         sums = torch.tensor([made.samples, made.nearest_is_label, made.disagreements], dtype=torch.float64)
         if among_ranks():
-            sums = sums.to(device_of_ranks())
+            sums = sums.to(device_for(None))
             distributed.all_reduce(sums)
         samples, right, disagreements = sums.tolist()
         return {"nc4_disagreement": disagreements / samples, "ncc_accuracy": right / samples}
