@@ -102,6 +102,19 @@ def test_what_is_watched_under_ddp_is_of_all_ranks(runs):
         assert_close(reports[0][key], value, SINGLE, what=key)
 
 
+def test_a_model_is_measured_on_the_samples_of_all_ranks(runs):
+    found = [dict(np.load(runs[2] / f"measured_{rank}.npz")) for rank in range(2)]
+    assert found[0] == found[1]
+    rows = [np.load(runs[2] / f"rows_{rank}.npz") for rank in range(2)]
+    features, labels = (np.concatenate([part[name] for part in rows]) for name in ("features", "labels"))
+    assert len(labels) == 3 * 13 + 4 * 12
+    head = np.load(runs[2] / "head_0.npz")
+    want = ncfast.measure(features, labels, head["weight"], head["bias"])
+    assert set(found[0]) == set(want)
+    for key, value in want.items():
+        assert_close(found[0][key], value, SINGLE, atol=1e-9, what=key)
+
+
 @pytest.mark.parametrize("shuffle", [False, True])
 @pytest.mark.parametrize(("size", "world"), [(21, 2), (8, 4), (5, 4), (1, 3)])
 def test_duplicates_that_pad_a_sampler_are_not_counted(size, world, shuffle):

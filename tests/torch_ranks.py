@@ -141,10 +141,15 @@ def watched(rank: int, world: int, folder: Path) -> None:
     """`watch` under DDP with gradient accumulation: what it finds, and that training is what it is without."""
     assert world == 2
     net, _, given = trained(rank, is_watched=False)
+    loader = [(x[rank::2], y[rank::2]) for x, y in batches(count=3 + rank, rows=25)]  # uneven
+    np.savez(folder / f"measured_{rank}.npz", **nct.measure_model(net, loader).to_dict())
+    rows = [torch.cat([part[i] for part in loader]) for i in (0, 1)]
+    np.savez(folder / f"rows_{rank}.npz", features=body(net, rows[0]), labels=rows[1].numpy())
     same, tap, _ = trained(rank, is_watched=True)
     assert all(torch.equal(a, b) for a, b in zip(net.parameters(), same.parameters(), strict=True))
     features, labels = (np.concatenate(parts) for parts in zip(*given, strict=True))
     np.savez(folder / f"given_{rank}.npz", features=features, labels=labels)
+    np.savez(folder / f"head_{rank}.npz", **{name: value.numpy() for name, value in net.fc.state_dict().items()})
     np.savez(folder / f"watched_{rank}.npz", **tap.report().to_dict())
     assert list(tap.layer_reports()) == ["second", "fc"]
     tap.statistics()["fc"].save(folder / f"watched_statistics_{rank}.npz")

@@ -31,6 +31,8 @@ class Nearest:
 
     def add(self, features: Tensor, labels: Tensor) -> None:
         """Decide rows that are on the host."""
+        if not labels.shape[0]:
+            return
         source = as_features(features)
         block = source.block(0, source.rows)
         classes = class_indices(as_labels(labels, source.rows), self._num_classes)
