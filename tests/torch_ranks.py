@@ -107,6 +107,14 @@ def sharded(rank: int, world: int, folder: Path) -> None:
     whole, whole_bias = nct.full_head(model[1])
     assert torch.equal(whole, weight)
     assert torch.equal(whole_bias, bias)
+    with nct.watch(model) as tap:
+        model(torch.randn(10, 3, generator=torch.Generator().manual_seed(rank)))
+        tap.update(torch.arange(10) % 5)
+    report = tap.report()
+    assert report.num_samples == 10 * world
+    assert "nc3_self_duality" in report
+    assert tap.statistics()["1"].feature_dtype == "bfloat16"
+    assert torch.equal(torch.as_tensor(tap.classifier()[0]), weight)  # the master weights, whole
     metric = nct.NeuralCollapse(5, head=model[1])
     assert "1.weight" in model.state_dict()
     assert not list(metric.parameters())
