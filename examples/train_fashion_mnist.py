@@ -5,7 +5,8 @@
     torchrun --nproc_per_node 2 examples/train_fashion_mnist.py  # the same on two ranks
 
 Fashion-MNIST is read from its IDX files. Every epoch prints a line, and the picture of all curves so far is written
-anew every few seconds. On 2,000 images the 600 epochs take about two minutes on one core.
+anew every few seconds. On 2,000 images of Fashion-MNIST the 600 epochs take about two minutes on one core, and
+`nc1_pinv` falls to 2e-4.
 
 Needs: pip install "ncfast[torch,plot]", and scikit-learn for the digits.
 """

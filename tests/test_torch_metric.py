@@ -15,6 +15,7 @@ import ncfast.torch as nct
 import reference as ref
 from compare import SINGLE, assert_close, variability
 from data import make_features
+from ncfast.torch._engines import engine_for
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 pytestmark = pytest.mark.parametrize("device", DEVICES)
@@ -98,6 +99,60 @@ def test_states_survive_what_happens_to_modules(data, device):
     for batch in batches:
         resumed.collapse.update(*batch)
     require(resumed.collapse.compute(), want)
+
+
+@pytest.mark.parametrize("there", ["native", "torch", "compensated"])
+@pytest.mark.parametrize("here", ["native", "torch", "compensated"])
+def test_states_go_over_to_what_suits_another_device(data, device, here, there, monkeypatch):
+    """As from the CPU to CUDA or MPS, of which this machine may have none: what suits it changes."""
+    batches, want = data
+
+    def on(backend):
+        def engine(device, asked, precision):
+            return engine_for(device, asked or (backend if device.type == "cpu" else None), precision)
+
+        for module in ("accumulator", "metric"):
+            monkeypatch.setattr(f"ncfast.torch.{module}.engine_for", engine)
+
+    on(here)
+    begun = nct.NeuralCollapse(5).to(device)
+    begun.persistent(True)
+    for batch in batches[:2]:
+        begun.update(*batch)
+    saved = begun.state_dict()
+    part = {name: value.clone() for name, value in begun.metric_state.items()}
+    on(there)
+    loaded, merged = nct.NeuralCollapse(5).to(device), nct.NeuralCollapse(5).to(device)
+    loaded.load_state_dict(saved)
+    merged.merge_state(part)
+    for metric in (begun.to(device), loaded, merged):
+        for batch in batches[2:]:
+            metric.update(*batch)
+        require(metric.compute(), want)
+        assert metric._accumulator.backend == (there if device == "cpu" else "torch")
+        assert set(metric.state_dict()) == {*metric._accumulator.tensors(), "judged", "layout"}
+        metric.reset()
+        for batch in batches:
+            metric.update(*batch)
+        require(metric.compute(), want)
+
+
+def test_states_of_other_classes_or_features_are_refused(data, device):
+    batches, _ = data
+    for other, message in (
+        (nct.NeuralCollapse(6, 12), r"\(classes, from, to\) = \(6, 0, 6\); wanted \(5, 0, 5\)"),
+        (nct.NeuralCollapse(4, 12), r"\(classes, from, to\) = \(4, 0, 4\)"),
+        (nct.NeuralCollapse(5, 11), "state is of 11 features; wanted 12"),
+        (nct.NeuralCollapse(5, 12, scatter=False), "collected with scatter=False"),
+    ):
+        metric = nct.NeuralCollapse(5).to(device)
+        metric.update(*batches[0])
+        before = metric.compute()
+        with pytest.raises(ValueError, match=message):
+            metric.merge_state(other.metric_state)
+        with pytest.raises(ValueError, match=message):
+            metric.load_state_dict(other.to(device).state_dict())
+        assert metric.compute() == before
 
 
 def test_a_collection_shares_one_state(data, device):

@@ -186,6 +186,15 @@ def test_copies_and_pickles_of_a_watched_model_are_not_watched(net: Net) -> None
             assert tap._capture.is_empty
 
 
+def test_the_last_linear_layer_is_the_head_but_not_what_attention_has_inside() -> None:
+    class Linear(nn.Linear):
+        """As `fully_shard`, adapters and quantisation put in the place of a layer."""
+
+    model = nn.Sequential(nn.Linear(4, 4), Linear(4, K), nn.MultiheadAttention(4, 1))
+    with nct.watch(model) as tap:
+        assert tap.layers == ("1",)
+
+
 def test_layers_by_pattern_in_the_order_of_the_model() -> None:
     blocks = nn.Sequential(*(nn.Sequential(nn.Linear(4, 4), nn.ReLU()) for _ in range(3)))
     model = nn.ModuleDict({"blocks": blocks, "fc": nn.Linear(4, K)})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from torch import nn
 
 import ncfast.torch as nct
 from data import make_features
+from watched import Net, assert_counted, batches, body, hooks
 
 NUM_CLASSES, NUM_FEATURES, NUM_SAMPLES = 12, 20, 900
 
@@ -36,8 +38,10 @@ def merged(rank: int, world: int, folder: Path) -> None:
     """Statistics of all ranks, for float32 and float64 features and both backends."""
     for dtype in (np.float32, np.float64):
         features, labels = (torch.from_numpy(a) for a in samples(dtype))
-        for backend in ("native", "torch"):
-            acc = nct.Accumulator(NUM_CLASSES, NUM_FEATURES, scatter=True, precision="double", backend=backend)
+        for backend, precision in (("native", "double"), ("torch", "double"), ("compensated", "feature")):
+            if (backend, dtype) == ("compensated", np.float64):
+                continue
+            acc = nct.Accumulator(NUM_CLASSES, NUM_FEATURES, scatter=True, precision=precision, backend=backend)
             mine = share(rank, world)
             for rows in torch.arange(NUM_SAMPLES)[mine].split(64):
                 acc.update(features[rows], labels[rows])
@@ -72,7 +76,7 @@ def metric(rank: int, world: int, folder: Path) -> None:
 def sharded(rank: int, world: int, folder: Path) -> None:
     """Policies for DTensors and for heads under FSDP2."""
     from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
-    from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_tensor, init_device_mesh
+    from torch.distributed.tensor import DTensor, Partial, Replicate, Shard, distribute_tensor, init_device_mesh
 
     mesh = init_device_mesh("cpu", (world,))
     features = torch.arange(24.0).reshape(6, 4)
@@ -81,8 +85,9 @@ def sharded(rank: int, world: int, folder: Path) -> None:
     assert torch.equal(nct.local_rows(distribute_tensor(features, mesh, [Replicate()])), features)
     acc = nct.Accumulator(2, 4)
     for refused in (nct.local_rows, lambda t: acc.update(t, torch.zeros(6, dtype=torch.int64))):
-        with pytest.raises(ValueError, match="full_tensor"):
-            refused(distribute_tensor(features, mesh, [Shard(1)]))
+        for spread in (distribute_tensor(features, mesh, [Shard(1)]), DTensor.from_local(features, mesh, [Partial()])):
+            with pytest.raises(ValueError, match="full_tensor"):
+                refused(spread)
     acc.update(distribute_tensor(features, mesh, [Shard(0)]), torch.arange(6).chunk(world)[rank] % 2)
     assert nct.all_reduce(acc).statistics().counts.tolist() == [3, 3]
 
@@ -102,15 +107,75 @@ def sharded(rank: int, world: int, folder: Path) -> None:
     whole, whole_bias = nct.full_head(model[1])
     assert torch.equal(whole, weight)
     assert torch.equal(whole_bias, bias)
+    with nct.watch(model) as tap:
+        model(torch.randn(10, 3, generator=torch.Generator().manual_seed(rank)))
+        tap.update(torch.arange(10) % 5)
+    report = tap.report()
+    assert report.num_samples == 10 * world
+    assert "nc3_self_duality" in report
+    assert tap.statistics()["1"].feature_dtype == "bfloat16"
+    assert torch.equal(torch.as_tensor(tap.classifier()[0]), weight)  # the master weights, whole
     metric = nct.NeuralCollapse(5, head=model[1])
     assert "1.weight" in model.state_dict()
     assert not list(metric.parameters())
     (folder / f"sharded_{rank}").touch()
 
 
+def trained(rank: int, *, is_watched: bool) -> tuple[Net, Any, list[Any]]:
+    """Train under DDP, two uneven parts a step; return the net, what watched it, and what the head was given."""
+    torch.manual_seed(0)
+    net = Net()
+    model = nn.parallel.DistributedDataParallel(net)
+    criterion = nn.CrossEntropyLoss()
+    optimiser = torch.optim.SGD(model.parameters(), 0.5)
+    tap = nct.watch(model, labels=criterion, layers="second") if is_watched else None
+    given = []
+    for x, y in batches(count=6, rows=24):
+        mine = slice(0, 17) if rank == 0 else slice(17, 24)
+        for part, (inputs, labels) in enumerate(zip(x[mine].chunk(2), y[mine].chunk(2), strict=True)):
+            if tap is None:
+                given.append((body(net, inputs), labels.numpy()))
+            with model.no_sync() if part == 0 else nullcontext():
+                criterion(model(inputs), labels).backward()
+        optimiser.step()
+        optimiser.zero_grad()
+    if tap is not None:
+        tap.remove()
+        assert not hooks(model)
+    return net, tap, given
+
+
+def watched(rank: int, world: int, folder: Path) -> None:
+    """`watch` under DDP with gradient accumulation: what it finds, and that training is what it is without."""
+    assert world == 2
+    net, _, given = trained(rank, is_watched=False)
+    loader = [(x[rank::2], y[rank::2]) for x, y in batches(count=3 + rank, rows=25)]  # uneven
+    np.savez(folder / f"measured_{rank}.npz", **nct.measure_model(net, loader).to_dict())
+    rows = [torch.cat([part[i] for part in loader]) for i in (0, 1)]
+    np.savez(folder / f"rows_{rank}.npz", features=body(net, rows[0]), labels=rows[1].numpy())
+    same, tap, _ = trained(rank, is_watched=True)
+    assert all(torch.equal(a, b) for a, b in zip(net.parameters(), same.parameters(), strict=True))
+    features, labels = (np.concatenate(parts) for parts in zip(*given, strict=True))
+    np.savez(folder / f"given_{rank}.npz", features=features, labels=labels)
+    np.savez(folder / f"head_{rank}.npz", **{name: value.numpy() for name, value in net.fc.state_dict().items()})
+    np.savez(folder / f"watched_{rank}.npz", **tap.report().to_dict())
+    assert list(tap.layer_reports()) == ["second", "fc"]
+    tap.statistics()["fc"].save(folder / f"watched_statistics_{rank}.npz")
+    assert_counted(tap.statistics(local=True)["fc"], features, labels)
+    if rank == 0:  # a label that cannot be is told on every rank, not waited for
+        tap._collected.add("fc", torch.ones(1, 5), torch.tensor([99]))
+    with pytest.raises(ValueError, match="labels held 1 values outside"):
+        tap.statistics()
+
+
 if __name__ == "__main__":
     check, rank, world, folder = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4])
-    checks: dict[str, Callable[[int, int, Path], None]] = {"merged": merged, "metric": metric, "sharded": sharded}
+    checks: dict[str, Callable[[int, int, Path], None]] = {
+        "merged": merged,
+        "metric": metric,
+        "sharded": sharded,
+        "watched": watched,
+    }
     dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=world)
     for name in check.split(","):
         checks[name](rank, world, folder)

@@ -1,4 +1,7 @@
-"""Arithmetic as it is written: no autocast, no TF32, no gradients, whatever the surrounding program chose."""
+"""Arithmetic as it is written: no autocast, no TF32, no gradients, whatever the surrounding program chose.
+
+Where there is no float64, a pair of float32 tensors stands for its sum: 48 bits.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
+
+Pair = tuple[Tensor, Tensor]
+"""High and low part of an unevaluated sum."""
 
 _BLOCK_ROWS = 2048
 """Rows whose products are summed in their own precision before float64 takes over."""
@@ -61,3 +67,33 @@ def add_gram(rows: Tensor, target: Tensor, dtype: torch.dtype) -> None:
     narrow = torch.ldexp(rows, -exponent).to(dtype)
     for block in torch.split(narrow, _BLOCK_ROWS):
         target.add_(torch.ldexp((block.T @ block).to(target.dtype), 2 * exponent))
+
+
+def two_sum(a: Tensor, b: Tensor) -> Pair:
+    """Return ``a + b`` rounded, and what the rounding took (Knuth)."""
+    total = a + b
+    of_b = total - a
+    return total, (a - (total - of_b)) + (b - of_b)
+
+
+def add_pairs(a: Pair, b: Pair) -> Pair:
+    """Add two pairs."""
+    high, rest = two_sum(a[0], b[0])
+    return two_sum(high, rest + (a[1] + b[1]))
+
+
+def add_gram_to_pair(rows: Tensor, target: Tensor) -> None:
+    """Add ``rows.T @ rows`` to a pair of float32 matrices (2, d, d), in the same blocks as `add_gram`."""
+    for block in torch.split(rows, _BLOCK_ROWS):
+        high, rest = two_sum(target[0], block.T @ block)
+        target[0], target[1] = two_sum(high, rest + target[1])
+
+
+def power_of_two(values: Tensor) -> Tensor:
+    """Return the largest power of two not above each float32, 0 for zero and subnormal numbers."""
+    return (values.view(torch.int32) & 0x7F800000).view(torch.float32)
+
+
+def reciprocal(powers: Tensor) -> Tensor:
+    """Return ``1 / powers`` exactly, of powers of two of float32 that are normal numbers, as is 1 / 2^126."""
+    return ((254 << 23) - powers.view(torch.int32)).view(torch.float32)

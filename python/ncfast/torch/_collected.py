@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import reduce
 from typing import Any
 
 import torch
@@ -12,6 +11,7 @@ from torch import Tensor, distributed
 from ..statistics import ClassStatistics
 from ._batch import as_batch
 from .accumulator import Accumulator
+from .distributed import all_reduce, device_for
 
 _WAITING_VALUES = 1 << 20
 """Values of features of a layer that wait to be added."""
@@ -44,13 +44,13 @@ class Collected:
         for layer, d in zip(self.layers, self._widths(), strict=True):
             if d:
                 mine = self._layers.get(layer) or self._new(d, None)
-                found[layer] = merged(mine.flushed())
+                found[layer] = all_reduce(mine.flushed()).statistics()
         return found
 
     def _widths(self) -> list[int]:
         """Return d of each layer as some rank has met it; one without a batch cannot know it."""
         met = [self._layers[layer].accumulator.num_features if layer in self._layers else 0 for layer in self.layers]
-        widths = torch.tensor(met, device=device_of_ranks())
+        widths = torch.tensor(met, device=device_for(None))
         distributed.all_reduce(widths, distributed.ReduceOp.MAX)
         return [int(d) for d in widths]
 
@@ -69,7 +69,7 @@ class Collected:
             raise ValueError(f"state has layer {unknown[0]!r}; wanted layers among {', '.join(self.layers)}")
         self.clear()
         for layer, values in state.items():
-            self._layers[layer] = self._new(values["sums"].shape[1], values["sums"].device)
+            self._layers[layer] = self._new(values["sums"].shape[-1], values["sums"].device)
             self._layers[layer].load_state_dict(values)
 
     def _new(self, num_features: int, device: torch.device | None) -> _Layer:
@@ -129,15 +129,3 @@ class _Layer:
 def among_ranks() -> bool:
     """Whether there are other ranks."""
     return distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
-
-
-def device_of_ranks() -> torch.device:
-    """Return a device that the default group can reduce on."""
-    return torch.device("cuda" if distributed.get_backend() == "nccl" else "cpu")
-
-
-def merged(accumulator: Accumulator) -> ClassStatistics:
-    stats = accumulator.statistics()
-    parts: list[ClassStatistics] = [stats] * distributed.get_world_size()
-    distributed.all_gather_object(parts, stats)
-    return reduce(ClassStatistics.merge, parts)

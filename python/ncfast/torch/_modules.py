@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_NEVER_CALLED = nn.modules.linear.NonDynamicallyQuantizableLinear
+"""The projection inside of nn.MultiheadAttention, of a subclass. So is what `fully_shard` makes of a linear layer."""
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
@@ -124,8 +126,11 @@ def has_channels_first(module: nn.Module, ndim: int) -> bool:
 
 def _last_linear(modules: dict[str, nn.Module]) -> list[str]:
     """Return the last linear layer, or the whole list or dict of them that it stands in."""
-    # The projection inside of nn.MultiheadAttention is of a subclass, and is never called.
-    names = [name for name, module in modules.items() if type(module) is nn.Linear]
+    names = [
+        name
+        for name, module in modules.items()
+        if isinstance(module, nn.Linear) and not isinstance(module, _NEVER_CALLED)
+    ]
     if not names:
         return []
     siblings = modules.get(names[-1].rpartition(".")[0])

@@ -14,7 +14,8 @@ from .._subject import Subject
 from ..metrics.variability import no_directions
 from ..passes import Decisions, Projection
 from ..statistics import ClassStatistics
-from ._collected import among_ranks, device_of_ranks
+from ._collected import among_ranks
+from .distributed import device_for
 
 
 class Nearest:
@@ -30,6 +31,8 @@ class Nearest:
 
     def add(self, features: Tensor, labels: Tensor) -> None:
         """Decide rows that are on the host."""
+        if not labels.shape[0]:
+            return
         source = as_features(features)
         block = source.block(0, source.rows)
         classes = class_indices(as_labels(labels, source.rows), self._num_classes)
@@ -40,7 +43,7 @@ class Nearest:
         made = self._decisions
         sums = torch.tensor([made.samples, made.nearest_is_label, made.disagreements], dtype=torch.float64)
         if among_ranks():
-            sums = sums.to(device_of_ranks())
+            sums = sums.to(device_for(None))
             distributed.all_reduce(sums)
         samples, right, disagreements = sums.tolist()
         return {"nc4_disagreement": disagreements / samples, "ncc_accuracy": right / samples}

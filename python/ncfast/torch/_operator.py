@@ -11,19 +11,26 @@ _CHANGED = ("counts", "pivots", "sums", "squares", "scatter", "left_out")
 # Spelled out, as torch before 2.6 may not read it from annotations that are strings.
 _SCHEMA = (
     "(Tensor features, Tensor classes, Tensor(a!) counts, Tensor(b!) pivots, Tensor(c!) sums, Tensor(d!) squares,"
-    " Tensor(e!)? scatter, Tensor(f!) left_out, bool double_products) -> ()"
+    " Tensor(e!)? scatter, Tensor(f!) left_out, {last}) -> ()"
 )
 AddRows = Callable[..., None]
 
 
-def operator(name: str, device_types: str | None = None) -> Callable[[AddRows], AddRows]:
-    """Make an operator of a function with the arguments of `ncfast.torch._portable.add_rows`.
+def operator(
+    name: str,
+    device_types: str | None = None,
+    *,
+    last: str = "bool double_products",
+    also_changed: tuple[str, ...] = (),
+) -> Callable[[AddRows], AddRows]:
+    """Make an operator of a function with the arguments of `ncfast.torch._portable.add_rows`, but for the last one.
 
     The way through torch's dispatcher costs more than adding a small batch does, so only compiled code takes it.
     """
+    schema, changed = _SCHEMA.format(last=last), (*_CHANGED, *also_changed)
 
     def decorate(function: AddRows) -> AddRows:
-        made = torch.library.custom_op(name, function, mutates_args=_CHANGED, device_types=device_types, schema=_SCHEMA)
+        made = torch.library.custom_op(name, function, mutates_args=changed, device_types=device_types, schema=schema)
         made.register_fake(_nothing)
 
         @wraps(function)

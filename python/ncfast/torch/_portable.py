@@ -9,6 +9,8 @@ per batch and however far the first row of a class lay from the rest.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
@@ -19,7 +21,7 @@ from ._segments import Segments
 _CHUNK_VALUES = 16 << 20
 """Values of features taken at a time: 128 MiB of float64 deviations."""
 
-_LARGEST = 2.0**500
+LARGEST = 2.0**500
 """Squares of float64 values beyond this could leave its range; the compiled kernels draw the same line."""
 
 
@@ -42,18 +44,22 @@ def add_rows(
     left_out (1,) int64 counts rows that hold NaN or infinity, or values whose squares leave the range of float64.
     """
     with plain_arithmetic(features.device):
-        step = max(1, _CHUNK_VALUES // features.shape[1])
-        for start in range(0, features.shape[0], step):
-            rows, labels = features[start : start + step], classes[start : start + step]
-            kept = _leave_out_nonfinite(rows, labels, counts.shape[0] - 1, left_out)
+        for rows, kept in usable_chunks(features, classes, counts.shape[0] - 1, left_out, LARGEST):
             _add_chunk(rows, kept, counts, pivots, sums, squares, scatter, double_products)
 
 
-def _leave_out_nonfinite(features: Tensor, classes: Tensor, nowhere: int, left_out: Tensor) -> Tensor:
-    usable = features.abs() <= _LARGEST if features.dtype == torch.float64 else features.isfinite()
-    unusable = ~usable.all(1) & (classes != nowhere)
-    left_out += unusable.sum()
-    return classes.masked_fill(unusable, nowhere)
+def usable_chunks(
+    features: Tensor, classes: Tensor, nowhere: int, left_out: Tensor, largest: float
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Cut rows into chunks; those that hold NaN or values beyond `largest` go to class `nowhere`, and are counted."""
+    step = max(1, _CHUNK_VALUES // features.shape[1])
+    limited = largest < torch.finfo(features.dtype).max
+    for start in range(0, features.shape[0], step):
+        rows, labels = features[start : start + step], classes[start : start + step]
+        usable = rows.abs() <= largest if limited else rows.isfinite()
+        unusable = ~usable.all(1) & (labels != nowhere)
+        left_out += unusable.sum()
+        yield rows, labels.masked_fill(unusable, nowhere)
 
 
 def _add_chunk(
@@ -69,13 +75,11 @@ def _add_chunk(
     nowhere = counts.shape[0] - 1
     by_class = Segments.of(classes, nowhere + 1)
     owners, ranks = by_class.owners, by_class.ranks
-    rows = features[by_class.order]
-    rows.masked_fill_((owners[ranks] == nowhere)[:, None], 0)
+    rows = by_class.arrange(features, nowhere)
 
     before, added = counts[owners], by_class.counts
     is_new = (before == 0)[:, None]
-    first = rows[by_class.offsets[:-1].clamp(max=rows.shape[0] - 1)].to(pivots.dtype)
-    pivot = torch.where(is_new, first, pivots[owners])
+    pivot = torch.where(is_new, by_class.first(rows).to(pivots.dtype), pivots[owners])
     deviations = rows.to(pivots.dtype) - pivot[ranks]
     batch_sums = by_class.sum(deviations)
 

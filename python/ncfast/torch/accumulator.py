@@ -15,7 +15,7 @@ from .._labels import as_num_classes
 from .._screen import OVERFLOW
 from ..statistics import ClassStatistics
 from ._batch import as_batch, assign, require_clean
-from ._engines import Engine, Native, Portable
+from ._engines import ENGINES, Engine, Native, engine_for
 from ._moments import Moments
 
 _TALLY = ("nonfinite", "ignored", "invalid_labels", "float16", "bfloat16", "float32", "float64")
@@ -27,6 +27,7 @@ class Accumulator:
 
     Features may be in half precision and under autocast: deviations are float64, products of float32 or narrower
     features are float32 with TF32 off for them, and everything is summed in float64, in an order that does not vary.
+    Where there is no float64 (MPS), pairs of float32 take its place.
     On the CPU the compiled kernels do the same, bit for bit as `ncfast.Accumulator`.
 
     `update` never waits for the device. What it cannot look at without waiting, labels outside of [0, K) and features
@@ -55,13 +56,20 @@ class Accumulator:
     check : bool, default False
         Whether to look at each batch at once, which waits for the device: then `update` raises where `statistics`
         would, and nothing of such a batch is added.
-    backend : {"native", "torch"}, optional
-        The compiled kernels, on the CPU alone, or torch operations; by default native where it can be.
+    backend : {"native", "torch", "compensated"}, optional
+        The compiled kernels, on the CPU alone; torch operations with totals in float64; or without any float64, for
+        features of up to 32 bits: each total is then a pair of float32 that holds 48 bits. By default native on the
+        CPU, compensated on MPS, torch elsewhere.
 
     Notes
     -----
-    Memory: 16 K d + 16 K bytes, 8 d^2 more with the scatter (torch operations hold one class more); during an update
-    of n rows about 24 n d bytes, n at most 16 Mi / d at a time. The device needs float64.
+    Memory: 16 K d + 16 K bytes, 8 d^2 more with the scatter (torch operations hold one class more, compensated ones
+    12 K d + 16 K bytes of it); during an update of n rows about 24 n d bytes, compensated 44 n d, n at most 16 Mi / d
+    at a time.
+
+    Compensated totals: class means are as exact as from float64, squares and scatter to about 1e-6. Rows with values
+    beyond 2^110 count as not finite, and deviations below 2^-60 of the largest as none. They are tested on the CPU,
+    where they use no operation that torch lacks on MPS; no MPS device was at hand.
 
     Each batch is centred so that its squares and products add to those so far without anything being subtracted; see
     `ncfast.torch._portable` for the derivation.
@@ -97,14 +105,13 @@ class Accumulator:
             self._tally = torch.zeros(len(_TALLY), dtype=torch.int64, device=self.device)
 
     def _new_engine(self, backend: str | None) -> Engine:
-        if backend not in (None, "native", "torch"):
-            raise ValueError(f"backend is {backend!r}; wanted 'native' or 'torch'")
-        if backend == "native" and self.device.type != "cpu":
-            raise ValueError(f"backend is 'native' on device {self.device}; wanted 'torch', native is for the CPU")
-        if self.device.type == "mps":
-            raise ValueError("device is mps, which has no float64; wanted another, such as 'cpu' with features.cpu()")
-        kind = Native if self.device.type == "cpu" and backend != "torch" else Portable
+        kind = engine_for(self.device, backend, self.precision)
         return kind(len(self.classes), self.num_features, self.scatter, self.device, self.precision == "double")
+
+    @property
+    def backend(self) -> str:
+        """What computes: "native", "torch" or "compensated"."""
+        return self._engine.name
 
     @property
     def nbytes(self) -> int:
@@ -140,6 +147,11 @@ class Accumulator:
             Nothing of the batch is added then.
         """
         features, labels = as_batch(features, labels, mask, self.num_features, self.device)
+        if features.dtype == torch.float64 and self._engine.narrow_only:
+            raise TypeError(
+                f"features has dtype torch.float64; wanted at most 32 bits for backend {self.backend!r}"
+                " (features.float(), or an accumulator on the CPU)"
+            )
         classes, ignored, invalid = assign(labels, mask, self.classes, self.num_classes, self.ignore_index)
         if self.check:
             require_clean(features, labels, classes < len(self.classes), invalid, self.num_classes, self.nonfinite)
@@ -193,11 +205,12 @@ class Accumulator:
         if counted["nonfinite"] and self.nonfinite == "raise":
             raise ValueError(
                 f"features held NaN or infinity in {counted['nonfinite']} rows{also}"
-                " (nonfinite='skip' accepts that; check=True finds the batch)"
+                f" (values beyond {self._engine.largest:.0e} count as infinite; nonfinite='skip' accepts that;"
+                " check=True finds the batch)"
             )
 
     def moments(self) -> Moments:
-        """Return what has been accumulated so far, on the device; for merging."""
+        """Return what has been accumulated so far, for merging; on the CPU if the device has no float64."""
         return self._engine.moments()
 
     def adopt(self, moments: Moments, tally: Tensor) -> None:
@@ -218,8 +231,9 @@ class Accumulator:
         for name in ("num_classes", "num_features", "scatter", "classes"):
             if getattr(other, name) != getattr(self, name):
                 raise ValueError(f"other has {name} = {getattr(other, name)}; wanted {getattr(self, name)} as here")
-        theirs = other.moments().to(self.device)
-        self.adopt(self.moments().merge(theirs), self._tally + other._tally.to(self.device))
+        mine = self.moments()
+        theirs = other.moments().to(mine.counts.device)
+        self.adopt(mine.merge(theirs), self._tally + other._tally.to(self.device))
 
     def empty_like(self) -> Accumulator:
         """Return one of the same kind that has seen nothing."""
@@ -233,7 +247,7 @@ class Accumulator:
             precision=self.precision,
             nonfinite=self.nonfinite,
             check=self.check,
-            backend=self._engine.name,
+            backend=self.backend,
         )
 
     def reset(self) -> None:
@@ -244,7 +258,7 @@ class Accumulator:
     def state_dict(self) -> dict[str, Any]:
         """Return copies of the state, for `torch.save`; resuming from it gives the same bits as going on."""
         return {
-            "engine": self._engine.name,
+            "engine": self.backend,
             "classes": (self.num_classes, self.classes.start, self.classes.stop),
             **{name: tensor.clone() for name, tensor in self.tensors().items()},
         }
@@ -260,12 +274,12 @@ class Accumulator:
         require_state(state, self)
         engine = self._engine
         if state["engine"] != engine.name:
-            kind = Native if state["engine"] == Native.name else Portable
+            kind = ENGINES[state["engine"]]
             engine = kind(len(self.classes), self.num_features, self.scatter, torch.device("cpu"), False)
         for name, tensor in engine.tensors().items():
             tensor.copy_(state[name])
         if engine is not self._engine:
-            self._engine.adopt(engine.moments().to(self.device))
+            self._engine.adopt(engine.moments())
         self._tally.copy_(state["tally"])
 
 
@@ -277,8 +291,8 @@ def require_state(state: Mapping[str, Any], acc: Accumulator) -> None:
             raise ValueError(f"state has no entry {name!r}; wanted what state_dict() of an Accumulator returned")
     if tuple(state["classes"]) != wanted:
         raise ValueError(f"state is of (classes, from, to) = {tuple(state['classes'])}; wanted {wanted}")
-    if state["sums"].shape[1] != acc.num_features:
-        raise ValueError(f"state is of {state['sums'].shape[1]} features; wanted {acc.num_features}")
+    if state["sums"].shape[-1] != acc.num_features:
+        raise ValueError(f"state is of {state['sums'].shape[-1]} features; wanted {acc.num_features}")
     if ("scatter" in state) != acc.scatter:
         raise ValueError(f"state was collected with scatter={'scatter' in state}; wanted scatter={acc.scatter}")
 

@@ -34,7 +34,7 @@ class Decisions:
     bias : array_like or Tensor, shape (K,), optional
         The classifier.
     device : torch.device or str, optional
-        Where batches will be; the CPU by default.
+        Where batches will be; the CPU by default. It needs float64, which MPS does not have.
 
     Attributes
     ----------
@@ -55,6 +55,8 @@ class Decisions:
         require_two_classes(stats)
         head = as_classifier(weights, bias, stats.num_features)  # type: ignore[arg-type]
         class_count(stats.num_classes, head, None)
+        if device is not None and torch.device(device).type == "mps":
+            raise ValueError(f"device is {device}, which has no float64; wanted 'cpu', with features.cpu()")
         self.device = torch.empty(0, device="cpu" if device is None else device).device
         centre = stats.present_means.mean(axis=0)
         nearest = nearest_mean_rule(stats, scaled_frame(stats.present_means - centre), centre, np.float64)

@@ -79,6 +79,7 @@ def reduce_moments(moments: Moments, tally: Tensor, group: dist.ProcessGroup | N
         points = weighted / counts.clamp(min=1)[:, None]
         ours = moments.shifted(points)
         scatter = [] if ours.scatter is None else [ours.scatter]
+        tally = tally.to(counts.device)
         sums, squares, tally_sum, *scatters = _sum([ours.sums, ours.squares, tally, *scatter], group)
         merged = Moments.about(counts.to(torch.int64), points, sums, squares, scatters[0] if scatters else None)
     return merged, tally_sum.to(torch.int64)
@@ -87,9 +88,16 @@ def reduce_moments(moments: Moments, tally: Tensor, group: dist.ProcessGroup | N
 def _sum(tensors: Sequence[Tensor], group: dist.ProcessGroup | None) -> list[Tensor]:
     """Add up tensors over a group in one collective; integers are exact in float64 up to 2^53."""
     flat = torch.cat([tensor.reshape(-1).to(torch.float64) for tensor in tensors])
-    dist.all_reduce(flat, group=group)
-    parts = torch.split(flat, [tensor.numel() for tensor in tensors])
+    summed = flat.to(device_for(group, flat.device))
+    dist.all_reduce(summed, group=group)
+    parts = torch.split(summed.to(flat.device), [tensor.numel() for tensor in tensors])
     return [part.view(tensor.shape) for part, tensor in zip(parts, tensors, strict=True)]
+
+
+def device_for(group: dist.ProcessGroup | None, device: torch.device | None = None) -> torch.device:
+    """Return the device on which a group reduces what is on `device`, the CPU by default."""
+    here = torch.device("cpu") if device is None else device
+    return torch.device("cuda") if dist.get_backend(group) == "nccl" and here.type != "cuda" else here
 
 
 def join_classes(parts: Sequence[ClassStatistics]) -> ClassStatistics:

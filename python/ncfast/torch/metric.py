@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,6 +16,7 @@ except ImportError as error:
     raise ImportError('NeuralCollapse needs torchmetrics: pip install "ncfast[torch]"') from error
 
 from .._measure import measure_statistics
+from ._engines import ENGINES, engine_for
 from ._sharding import full_head
 from .accumulator import Accumulator
 from .distributed import reduce_moments
@@ -23,7 +24,8 @@ from .distributed import reduce_moments
 if TYPE_CHECKING:
     from ..statistics import ClassStatistics
 
-_STATES = ("counts", "pivots", "sums", "squares", "scatter", "tally", "judged")
+_STATES = ("counts", "pivots", "sums", "squares", "scatter", "unit", "tally", "judged", "layout")
+_LAYOUTS = tuple(ENGINES)
 
 
 class NeuralCollapse(Metric):
@@ -33,7 +35,9 @@ class NeuralCollapse(Metric):
     which needs each sample a second time. Given logits, ``accuracy`` is there too.
 
     States are sums and never gathered: `compute` merges ranks with two all-reduces, exactly. They are saved in the
-    ``state_dict`` unless `persistent(False)` is called, and stay float64 when a module that holds the metric is cast.
+    ``state_dict`` unless `persistent(False)` is called, and keep their dtype when a module that holds the metric is
+    cast. They are those of an `Accumulator` on the device of the metric, on the CPU of the compiled kernels, and turn
+    into those of another device where the metric is moved, loaded or merged there.
 
     Parameters
     ----------
@@ -95,7 +99,6 @@ class NeuralCollapse(Metric):
             precision=precision,
             nonfinite=nonfinite,
             check=check,
-            backend="torch",
         )
         self._make(1)  # judges the arguments
         self.metrics = metrics if isinstance(metrics, str) else tuple(metrics)
@@ -108,10 +111,20 @@ class NeuralCollapse(Metric):
     @torch.inference_mode(False)
     def _begin(self, num_features: int) -> Accumulator:
         """Create the states."""
-        acc = self._accumulator = self._make(num_features, device=self.device)
+        return self._hold(self._make(num_features, device=self.device))
+
+    def _hold(self, acc: Accumulator) -> Accumulator:
+        """Have the states of a new accumulator, and no others."""
         judged = torch.zeros(2, dtype=torch.int64, device=acc.device)
-        for name, tensor in (*acc.tensors().items(), ("judged", judged)):
-            self.add_state(name, tensor, dist_reduce_fx="sum", persistent=True)
+        layout = torch.tensor(_LAYOUTS.index(acc.backend), device=acc.device)
+        persistent = all(self._persistent.values())
+        for name in tuple(self._defaults):
+            delattr(self, name)
+            for states in (self._defaults, self._persistent, self._reductions):
+                del states[name]
+        for name, tensor in (*acc.tensors().items(), ("judged", judged), ("layout", layout)):
+            self.add_state(name, tensor, dist_reduce_fx="sum", persistent=persistent)
+        self._accumulator = acc
         return acc
 
     def _held(self) -> Accumulator | None:
@@ -151,7 +164,7 @@ class NeuralCollapse(Metric):
         return acc.statistics()
 
     def compute(self) -> dict[str, Tensor]:
-        """Return the metrics as float64 scalars, by key."""
+        """Return the metrics as float64 scalars, by key; on MPS, which has none, as float32."""
         head = self._head[0]
         weights, bias = (None, None) if head is None else full_head(head)
         report = measure_statistics(self.statistics(), weights, bias, metrics=self.metrics)
@@ -159,7 +172,8 @@ class NeuralCollapse(Metric):
         judged, right = self.judged.tolist()
         if judged:
             values["accuracy"] = right / judged
-        return {key: torch.tensor(value, dtype=torch.float64, device=self.device) for key, value in values.items()}
+        dtype = torch.float32 if self.device.type == "mps" else torch.float64
+        return {key: torch.tensor(value, dtype=dtype, device=self.device) for key, value in values.items()}
 
     @torch.inference_mode(False)
     def reset(self) -> None:
@@ -174,8 +188,8 @@ class NeuralCollapse(Metric):
             states = {name: incoming[name] for name in _STATES if name in incoming}
         if not states:
             return
-        self._held() or self._begin(states["sums"].shape[1])
-        self._add_states({name: tensor.to(self.device) for name, tensor in states.items()})
+        self._held() or self._begin(states["sums"].shape[-1])
+        self._add_states(states)
         self._update_count += max(1, getattr(incoming, "_update_count", 1))
         self._computed = None
 
@@ -188,9 +202,9 @@ class NeuralCollapse(Metric):
         acc = self._held()
         assert acc is not None
         other = acc.empty_like()
-        other.hold({name: states[name] for name in acc.tensors()})
+        other.load_state_dict(_as_accumulated(states))
         acc.merge(other)
-        self.judged += states["judged"]
+        self.judged += states["judged"].to(self.device)
 
     def _sync_dist(self, dist_sync_fn: Any = None, process_group: Any = None) -> None:  # noqa: ARG002
         """Merge the states of all ranks."""
@@ -211,7 +225,15 @@ class NeuralCollapse(Metric):
             setattr(self, name, tensor)
 
     def _apply(self, fn: Callable[..., Any], exclude_state: Sequence[str] = ()) -> torch.nn.Module:
-        """Follow a module to its device, but not to its dtype."""
+        """Follow a module to its device, but not to its dtype; there, what suits the device goes on."""
+        acc = self._held()
+        if acc is not None:
+            device = fn(torch.empty(0, device=self.device)).device
+            if engine_for(device, None, acc.precision).name != acc.backend:
+                judged = self.judged
+                moved = self._hold(self._make(acc.num_features, device=device))
+                moved.adopt(acc.moments(), acc.tensors()["tally"])
+                self.judged.copy_(judged)
 
         def keep_dtype(tensor: Tensor) -> Tensor:
             moved: Tensor = fn(tensor)
@@ -220,14 +242,23 @@ class NeuralCollapse(Metric):
         return super()._apply(keep_dtype, exclude_state)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *arguments: Any) -> None:
-        if self._accumulator is None and prefix + "sums" in state_dict:
-            self._begin(state_dict[prefix + "sums"].shape[1])
-        saved = [name for name in self._defaults if prefix + name in state_dict]
+        names = [name for name in _STATES if prefix + name in state_dict]
+        saved = {name: state_dict.pop(prefix + name) for name in names}
+        if saved:
+            acc = self._held() or self._begin(saved["sums"].shape[-1])
+            acc.load_state_dict(_as_accumulated(saved))
+            self.judged.copy_(saved["judged"])
+            self._update_count = max(self._update_count, 1)
+            self._computed = None
         super()._load_from_state_dict(state_dict, prefix, *arguments)
-        for name in saved:  # what was loaded is changed in place from now on
-            setattr(self, name, getattr(self, name).to(self.device, copy=True))
-        self._update_count = max(self._update_count, int(bool(saved)))
 
     def plot(self, val: Any = None, ax: Any = None) -> Any:
         """Plot one value of `compute` or several in turn, as torchmetrics does."""
         return self._plot(val, ax)
+
+
+def _as_accumulated(states: Mapping[str, Any]) -> dict[str, Any]:
+    """Return states as `Accumulator.state_dict` does."""
+    engine = _LAYOUTS[int(states["layout"])]
+    classes = states["counts"].shape[0] - (engine != "native")
+    return {**states, "engine": engine, "classes": (classes, 0, classes)}

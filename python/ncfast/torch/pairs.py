@@ -31,7 +31,7 @@ def sweep_pairs(
     Parameters
     ----------
     frame : Tensor, shape (K, d)
-        On any device; class means centred at their mean, or weights. Finite; no check of that is made.
+        On any device with float64; class means centred at their mean, or weights. Finite; no check of that is made.
     variances : Tensor, shape (K,), optional
         Mean squared deviation of each class, for ``cdnv`` and ``largest_ratios``.
     uncentred : Tensor, shape (K, d), optional
@@ -52,6 +52,8 @@ def sweep_pairs(
         raise ValueError(f"frame has shape {tuple(frame.shape)}; wanted (K, d), K at least 2")
     if dtype not in _CLOSE:
         raise ValueError(f"dtype is {dtype}; wanted torch.float64 or torch.float32")
+    if frame.device.type == "mps":
+        raise ValueError(f"frame is on device {frame.device}, which has no float64; wanted frame.cpu()")
     with plain_arithmetic(frame.device):
         return _Sweep(frame.detach(), variances, uncentred, dtype).run(tile)
 
