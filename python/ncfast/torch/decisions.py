@@ -153,8 +153,9 @@ class _Rule:
         lengths = torch.linalg.vector_norm(x, dim=1)
         size = (rows.shape[1] + 16) * lengths * self.host.max_weight_norm + 4 * self.host.max_abs_offset
         gap = (best.values[:, 0] - best.values[:, 1]).to(torch.float64)
-        # NaN and infinity, where a dtype is too narrow, are never sure.
-        return best.indices[:, 0], gap.isfinite() & (gap > 2.1 * unit * size)
+        # Sums of products of longer rows could leave the range on the way, and end as -inf for a class that wins.
+        in_range = lengths * max(1.0, self.host.max_weight_norm) < torch.finfo(dtype).max / 4
+        return best.indices[:, 0], in_range & gap.isfinite() & (gap > 2.1 * unit * size)
 
 
 def _certify(points: Tensor, weights: Tensor, offsets: Tensor, longest: float, largest: float) -> tuple[Tensor, Tensor]:
