@@ -123,6 +123,7 @@ def test_progress_is_shown_where_there_is_a_terminal(net: Net, monkeypatch: pyte
         ([{"x": torch.ones(3, 4)}], ValueError, "a batch has keys x; wanted one of labels"),
         ([(torch.ones(3, 4), torch.zeros(2, dtype=torch.int64))], ValueError, r"labels has shape \(2,\)"),
         ([(torch.ones(3, 4), torch.full((3,), K))], ValueError, rf"labels holds {K}"),
+        ([(torch.ones(3, 4), torch.rand(3))], TypeError, "labels has dtype torch.float32; wanted integers"),
         ([(torch.full((3, 4), torch.nan), torch.arange(3))], ValueError, "features holds nan"),
     ],
 )

@@ -24,14 +24,19 @@ def as_batch(
         raise TypeError(f"features has dtype {features.dtype}; wanted float16, bfloat16, float32 or float64")
     if features.ndim != 2 or features.shape[1] != num_features:
         raise ValueError(f"features has shape {tuple(features.shape)}; wanted (n, {num_features})")
-    if labels.dtype.is_floating_point or labels.dtype.is_complex or labels.dtype == torch.bool:
-        raise TypeError(f"labels has dtype {labels.dtype}; wanted integers")
+    require_integers(labels)
     if mask is not None and mask.dtype != torch.bool:
         raise TypeError(f"mask has dtype {mask.dtype}; wanted torch.bool")
     for name, value in (("labels", labels), *(() if mask is None else (("mask", mask),))):
         if value.shape != features.shape[:1]:
             raise ValueError(f"{name} has shape {tuple(value.shape)}; wanted ({features.shape[0]},), one per sample")
     return features.detach(), labels.detach().to(torch.int64)
+
+
+def require_integers(labels: Tensor) -> None:
+    """Refuse labels of another kind."""
+    if labels.dtype.is_floating_point or labels.dtype.is_complex or labels.dtype == torch.bool:
+        raise TypeError(f"labels has dtype {labels.dtype}; wanted integers")
 
 
 def assign(

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sized
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from .._layers import LayerReports
 from .._measure import measure, measure_statistics
 from .._plan import in_order
+from ._batch import require_integers
 from ._batches import Unpack, call, device_of, moved
 from ._capture import Capture
 from ._collected import Collected, among_ranks
@@ -81,7 +84,7 @@ class Pass:
                 continue
             for name, part in rows.items():
                 kept[name].add(*self._on_host(part))
-            if sum(layer.rows()[0].nbytes for layer in kept.values()) > self.memory:
+            if sum(layer.nbytes for layer in kept.values()) > self.memory:
                 for name, layer in kept.items():
                     device = rows[name][0].device
                     for features, labels in zip(*(torch.split(part, 4096) for part in layer.rows()), strict=True):
@@ -114,25 +117,34 @@ class Pass:
             }
 
     def _on_host(self, rows: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        """Return copies of what counts."""
+        """Return what counts, in memory of the host."""
         features, labels = rows[0].cpu(), rows[1].cpu()
-        counted = labels != self.ignore_index
-        return (features[counted], labels[counted]) if not counted.all() else (features, labels)
+        counted = labels.numpy() != self.ignore_index  # numpy is much quicker with few values
+        return (features, labels) if counted.all() else (features[counted], labels[counted])
 
 
 class _Kept:
-    """Features and labels on the host in two tensors that grow, so that what the model made can be used again."""
+    """Features and labels on the host in two arrays that grow, so that what the model made can be used again.
+
+    They are copied by numpy: for the size of a batch torch would wake threads, which takes longer.
+    """
 
     def __init__(self, loader: Iterable[Any], memory: int) -> None:
         self._batches = len(loader) if isinstance(loader, Sized) else 1
         self._memory = memory
         self._count = 0
-        self._features = self._labels = torch.empty(0)
+        self._features = torch.empty(0)
+        self._labels = np.empty(0, np.int64)
 
     @property
     def is_new(self) -> bool:
         """Whether no batch has come, not even one without rows that count."""
         return self._features.ndim == 1
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the features."""
+        return 0 if self.is_new else self._count * self._features.shape[1] * self._features.element_size()
 
     def add(self, features: Tensor, labels: Tensor) -> None:
         """Copy rows."""
@@ -140,27 +152,43 @@ class _Kept:
             raise ValueError(
                 f"features have {features.shape[1]} columns, earlier ones {self._features.shape[1]}; wanted as many"
             )
+        require_integers(labels)
         stop = self._count + labels.shape[0]
         if self.is_new or stop > self._labels.shape[0] or features.dtype != self._features.dtype:
             self._make_room(stop, features)
-        self._features[self._count : stop] = features
-        self._labels[self._count : stop] = labels
+        self._write(features, self._count, stop)
+        self._labels[self._count : stop] = labels.numpy()
         self._count = stop
 
+    def _write(self, features: Tensor, start: int, stop: int) -> None:
+        narrow = features.to(self._features.dtype).contiguous()
+        _as_bytes(self._features)[start:stop] = _as_bytes(narrow)
+
     def _make_room(self, rows: int, features: Tensor) -> None:
-        """Move to tensors for more rows, and for features of this kind too."""
+        """Move to arrays for more rows, and for features of this kind too."""
         most = rows + self._memory // (features.shape[1] * features.element_size())
         room = max(rows, 2 * self._count if self._count else min(self._batches * rows, most))
         dtype = torch.promote_types(self._features.dtype, features.dtype) if self._count else features.dtype
         before = self.rows()
-        self._features = torch.empty((room, *features.shape[1:]), dtype=dtype)
-        self._labels = torch.empty(room, dtype=torch.int64)
+        self._features = _room((room, features.shape[1]), dtype)
+        self._labels = np.empty(room, np.int64)
         if self._count:
-            self._features[: self._count], self._labels[: self._count] = before
+            self._write(before[0], 0, self._count)
+            self._labels[: self._count] = before[1]
 
     def rows(self) -> tuple[Tensor, Tensor]:
         """Return what is kept."""
-        return self._features[: self._count], self._labels[: self._count]
+        return self._features[: self._count], torch.from_numpy(self._labels[: self._count])
+
+
+def _as_bytes(rows: Tensor) -> NDArray[np.uint8]:
+    """Return the memory of contiguous rows, of a dtype that numpy may not know."""
+    return cast("NDArray[np.uint8]", rows.view(torch.uint8).numpy())
+
+
+def _room(shape: tuple[int, int], dtype: torch.dtype) -> Tensor:
+    """Return memory as numpy asks for it, in large pages, which cost less than half to write to for the first time."""
+    return torch.from_numpy(np.empty((shape[0], shape[1] * dtype.itemsize), np.uint8)).view(dtype)
 
 
 @contextmanager
