@@ -161,13 +161,15 @@ class _Kept:
         self._count = stop
 
     def _write(self, features: Tensor, start: int, stop: int) -> None:
+        if start == stop:
+            return  # views of nothing have no bytes
         narrow = features.to(self._features.dtype).contiguous()
         _as_bytes(self._features)[start:stop] = _as_bytes(narrow)
 
     def _make_room(self, rows: int, features: Tensor) -> None:
         """Move to arrays for more rows, and for features of this kind too."""
         most = rows + self._memory // (features.shape[1] * features.element_size())
-        room = max(rows, 2 * self._count if self._count else min(self._batches * rows, most))
+        room = max(1, rows, 2 * self._count if self._count else min(self._batches * rows, most))
         dtype = torch.promote_types(self._features.dtype, features.dtype) if self._count else features.dtype
         before = self.rows()
         self._features = _room((room, features.shape[1]), dtype)
