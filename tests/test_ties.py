@@ -75,3 +75,18 @@ def test_logits_that_tie_by_chance(lift, dtype):
     assert choice.tolist() == [1, 1, 1, 1, 2, 1]
     nearest, _ = refrep.nearest_mean(features, ref.two_pass(features, labels))
     assert shares(features, labels, 3, weights, bias)[1] == int((choice != nearest).sum())
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_more_tied_means_than_a_search_lists(dtype, rng):
+    """The first words of texts all follow nothing: as many classes share one mean. Every third class has no sample."""
+    k, tied = 400, 60
+    means = rng.integers(-9, 10, (k, 8))
+    means[4::5][:tied] = means[4]
+    labels = np.flatnonzero(np.arange(k) % 3).repeat(4)
+    off = rng.integers(-9, 10, (labels.size // 2, 1, 8)) * [[1], [-1]]
+    features = (means[labels] + off.reshape(-1, 8)).astype(dtype)
+    nearest, _ = refrep.nearest_mean(features, ref.two_pass(features, labels))
+    right, _ = shares(features, labels, k)
+    assert 0 < right == int((nearest == labels).sum())
+    assert np.count_nonzero(nearest == 4) > 4

@@ -16,7 +16,7 @@ constexpr Index kChunk = 32;  // a divisor of kTileClasses
 template <class T>
 struct Contenders {
     T best_low = -std::numeric_limits<T>::infinity();
-    T lost = -std::numeric_limits<T>::infinity();  // highest score of those there was no room for
+    T lost = -std::numeric_limits<T>::infinity();           // highest score of those there was no room for
     T dropped_below = -std::numeric_limits<T>::infinity();  // best_low when the beaten were last dropped
     Index count = 0;
     Index classes[kMaxCandidates];
@@ -162,42 +162,35 @@ long double exact_score(const Rows<T>& h, const ExactRule& rule, Index row, Inde
     return score;
 }
 
-// The smallest of the contending classes whose score is largest.
+// The smallest of `count` classes, those listed or all, whose score is largest. Classes that double cannot
+// tell apart are scored exactly.
 template <class T>
 Index settle(const Rows<T>& h, const ExactRule& rule, Index row, const Index* classes, Index count) {
-    Index left[kMaxCandidates];
-    double highs[kMaxCandidates];
-    double best_low = -std::numeric_limits<double>::infinity();
+    const auto at = [&](Index c) { return classes != nullptr ? classes[c] : c; };
+    constexpr double kCannotWin = -std::numeric_limits<double>::infinity();
+    Eigen::VectorXd highs(count);
+    double best_low = kCannotWin;
     for (Index c = 0; c < count; ++c) {
-        const Interval score = score_in_double(h, rule, row, classes[c]);
+        highs[c] = kCannotWin;
+        if (rule.constants[at(c)] == kCannotWin) continue;
+        const Interval score = score_in_double(h, rule, row, at(c));
         highs[c] = score.high;
         best_low = larger(best_low, score.low);
     }
-    Index n = 0;
+    Index left = 0, winner = at(0);
+    for (Index c = count - 1; c >= 0; --c) {
+        if (highs[c] < best_low) continue;
+        ++left;
+        winner = at(c);
+    }
+    if (left == 1) return winner;
+    long double best = kCannotWin;
     for (Index c = 0; c < count; ++c) {
-        if (!(highs[c] < best_low)) left[n++] = classes[c];
-    }
-    Index winner = left[0];
-    long double best = -std::numeric_limits<long double>::infinity();
-    for (Index c = 0; n > 1 && c < n; ++c) {
-        const long double score = exact_score(h, rule, row, left[c]);
+        if (highs[c] < best_low || highs[c] == kCannotWin) continue;
+        const long double score = exact_score(h, rule, row, at(c));
         if (score > best) {
             best = score;
-            winner = left[c];
-        }
-    }
-    return winner;
-}
-
-template <class T>
-Index settle_all(const Rows<T>& h, const ExactRule& rule, Index row, Index num_classes) {
-    Index winner = 0;
-    long double best = -std::numeric_limits<long double>::infinity();
-    for (Index k = 0; k < num_classes; ++k) {
-        const long double score = exact_score(h, rule, row, k);
-        if (score > best) {
-            best = score;
-            winner = k;
+            winner = at(c);
         }
     }
     return winner;
@@ -206,7 +199,7 @@ Index settle_all(const Rows<T>& h, const ExactRule& rule, Index row, Index num_c
 template <class T>
 Index decided(const DecideJob<T>& job, Index listed, Contenders<T>& contenders) {
     if (!contenders.complete()) {
-        return settle_all(job.features, job.exact, job.rows[listed], job.num_classes);
+        return settle(job.features, job.exact, job.rows[listed], nullptr, job.num_classes);
     }
     if (contenders.count == 1) return contenders.classes[0];
     return settle(job.features, job.exact, job.rows[listed], contenders.classes, contenders.count);
