@@ -9,8 +9,8 @@ features than classes and very uneven counts no simplex can form; what still tel
 that between them (`nc1_pinv`, `nc1_trace_ratio`), how equal the norms of the means are (`nc2_equinorm_means`), and
 whether the rows of the head point where the means do (`unc3_mean`, 1 in collapse): in 1,000 steps it goes from 0 to
 0.28, while the loss falls from 7.7 to 5.4. Training is watched as it goes, without a change to the loop; in the end one
-more pass tells NC4 too, of some of the texts. On two cores the steps take about four minutes, and about as long the
-decisions of the last pass, 220,000 positions between 16,000 words each.
+more pass tells NC4 too, of some of the texts. On two cores the steps take about four minutes, and the last pass half a
+minute: 220,000 positions, decided among 16,000 words each.
 
 Needs: pip install "ncfast[torch,cli]"
 """
