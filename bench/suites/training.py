@@ -47,7 +47,7 @@ def _steps(options: Options) -> Table:
         report = _report_time(batches, options.repeats)
         bare = took["bare"].median / _STEPS
         added = {name: t.median / _STEPS - bare for name, t in took.items()}
-        cells = [f"+{added[name] / bare:.1%}" for name in ("lean", "watch", "layers")]
+        cells = [f"{added[name] / bare:+.1%}" for name in ("lean", "watch", "layers")]
         table.rows.append([str(rows), seconds(bare), *cells, seconds(report)])
         table.records.append({"rows": rows, "step": bare, "added": added, "report": report})
     table.notes += [
@@ -62,7 +62,7 @@ def _passes(options: Options, samples: int) -> Table:
         f"A pass over {samples:,} samples in eval mode: alone, and as measure_model makes it",
         ["rows of a batch", "trained for", "nc1_pinv", "bare", "measure_model", "measure_model / bare"],
     )
-    for rows in (128, 512):
+    for rows in (128, 500):
         batches, model = _batches(samples, rows), _network()
         train = _trainer(batches, model=model)
         parts = (torch.cat(part) for part in zip(*batches, strict=True))
