@@ -22,7 +22,7 @@ SMALL = Grid(
     num_classes=(3,), num_features=(4,), weight_decay=(1e-3, 1e-2, 1e-1), feature_decay=(1e-3, 1e-2, 1e-1, 1.0)
 )
 COMMAND = [sys.executable, "-m", "ncfast", "ufm", "sweep", "--classes", "2", "--features", "2", "--processes", "2",
-           "--weight-decay", "1e-3:1:40", "--feature-decay", "0.01", "--quiet"]  # fmt: skip
+           "--weight-decay", "1e-3:1:400", "--feature-decay", "0.01", "--quiet"]  # fmt: skip
 
 
 def strength(row: dict) -> float:
@@ -128,7 +128,7 @@ def test_killed_sweep_goes_on_to_the_same_table(tmp_path):
         process.send_signal(signal.SIGKILL)
         process.wait()
     lines = killed.read_bytes().count(b"\n")
-    assert 5 < lines < 42
+    assert 5 < lines < 402
     wait_for(lambda: not any(Path(f"/proc/{child}/cmdline").exists() for child in children))
     assert len(children) >= 2
     subprocess.run([*COMMAND, "--output", str(killed.parent)], check=True, capture_output=True)
