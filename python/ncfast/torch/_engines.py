@@ -14,6 +14,7 @@ from . import _compensated, _portable
 from ._arithmetic import power_of_two
 from ._moments import Moments
 from ._native import accumulate
+from ._operator import AddRows
 
 
 class Engine(ABC):
@@ -32,6 +33,7 @@ class Engine(ABC):
     name: ClassVar[str]
     largest: ClassVar[float] = _portable.LARGEST
     narrow_only: ClassVar[bool] = False
+    _add_rows: ClassVar[AddRows]
 
     def __init__(self, k: int, d: int, scatter: bool, device: torch.device, double_products: bool) -> None:
         self._state = self._zeros(k, d, device)
@@ -52,9 +54,14 @@ class Engine(ABC):
         """Go on in these tensors."""
         self._state = tensors
 
-    @abstractmethod
     def add(self, features: Tensor, classes: Tensor, left_out: Tensor) -> None:
         """Add rows; their classes are in [0, K], K for a row to leave out, and `left_out` counts those not finite."""
+        names = ("counts", "pivots", "sums", "squares", "scatter")
+        held = (self._state.get(name) for name in names)
+        self._add_rows(features, classes, *held, left_out, self._last_argument())
+
+    def _last_argument(self) -> Tensor | bool:
+        return self._double_products
 
     @abstractmethod
     def moments(self) -> Moments:
@@ -77,25 +84,11 @@ class Portable(Engine):
     """By torch operations; squares and scatter are about the means. One row more than classes, for what is left out."""
 
     name = "torch"
+    _add_rows = staticmethod(_portable.add_rows)
 
     @staticmethod
     def _zeros(k: int, d: int, device: torch.device) -> dict[str, Tensor]:
         return _double_zeros(k + 1, d, device)
-
-    def add(self, features: Tensor, classes: Tensor, left_out: Tensor) -> None:
-        """Add rows; their classes are in [0, K], K for a row to leave out, and `left_out` counts those not finite."""
-        s = self._state
-        _portable.add_rows(
-            features,
-            classes,
-            s["counts"],
-            s["pivots"],
-            s["sums"],
-            s["squares"],
-            s.get("scatter"),
-            left_out,
-            self._double_products,
-        )
 
     def moments(self) -> Moments:
         """Return what is held, on its device."""
@@ -117,6 +110,7 @@ class Compensated(Engine):
     """As `Portable` and without float64: each total is a pair of float32, squares and scatter are in a unit."""
 
     name = "compensated"
+    _add_rows = staticmethod(_compensated.add_rows)
     largest = _compensated.LARGEST
     narrow_only = True
 
@@ -134,20 +128,8 @@ class Compensated(Engine):
             "unit": zeros(),
         }
 
-    def add(self, features: Tensor, classes: Tensor, left_out: Tensor) -> None:
-        """Add rows; their classes are in [0, K], K for a row to leave out, and `left_out` counts those not finite."""
-        s = self._state
-        _compensated.add_rows(
-            features,
-            classes,
-            s["counts"],
-            s["pivots"],
-            s["sums"],
-            s["squares"],
-            s.get("scatter"),
-            left_out,
-            s["unit"],
-        )
+    def _last_argument(self) -> Tensor | bool:
+        return self._state["unit"]
 
     def moments(self) -> Moments:
         """Return what is held, on its device if that has float64, else on the CPU."""
@@ -181,25 +163,11 @@ class Native(Engine):
     """By the compiled kernels, the same numbers as `ncfast.Accumulator`: squares and lower scatter about the pivots."""
 
     name = "native"
+    _add_rows = staticmethod(accumulate)
 
     @staticmethod
     def _zeros(k: int, d: int, device: torch.device) -> dict[str, Tensor]:
         return _double_zeros(k, d, device)
-
-    def add(self, features: Tensor, classes: Tensor, left_out: Tensor) -> None:
-        """Add rows; their classes are in [0, K], K for a row to leave out, and `left_out` counts those not finite."""
-        s = self._state
-        accumulate(
-            features,
-            classes,
-            s["counts"],
-            s["pivots"],
-            s["sums"],
-            s["squares"],
-            s.get("scatter"),
-            left_out,
-            self._double_products,
-        )
 
     def statistics(self, feature_dtype: str | None) -> ClassStatistics:
         """Return what is held, as the native accumulator does."""
