@@ -3,6 +3,8 @@
 namespace ncfast::NCFAST_ISA {
 namespace {
 
+constexpr Index kStrip = 128;
+
 // The weight of a row where all count once: it costs nothing.
 struct One {};
 inline double times(One, double x) { return x; }
@@ -18,10 +20,10 @@ struct WeightedRow {
 // which costs nothing while the features stream in from memory.
 template <class Row>
 double add_four_rows(const Row& r0, const Row& r1, const Row& r2, const Row& r3, const double* pivot,
-                     double* sums, Index cols) {
+                     double* sums, Index begin, Index end) {
     double squares = 0;
 #pragma omp simd reduction(+ : squares)
-    for (Index j = 0; j < cols; ++j) {
+    for (Index j = begin; j < end; ++j) {
         const double a = pivot[j];
         const double x0 = static_cast<double>(r0.values[j]) - a;
         const double x1 = static_cast<double>(r1.values[j]) - a;
@@ -56,7 +58,18 @@ double add_rows(const RowAt& row_at, const ClassRun& run, const double* pivot, d
     double squares = 0;
     Index p = run.begin;
     for (; p + 4 <= run.end; p += 4) {
-        squares += add_four_rows(row_at(p), row_at(p + 1), row_at(p + 2), row_at(p + 3), pivot, sums, cols);
+        const auto r0 = row_at(p), r1 = row_at(p + 1), r2 = row_at(p + 2), r3 = row_at(p + 3);
+        const bool more = p + 8 <= run.end;
+        for (Index begin = 0; begin < cols; begin += kStrip) {
+            const Index end = smaller(begin + kStrip, cols);
+            if (more) {
+                for (Index r = 0; r < 4; ++r) {
+                    const auto* next = row_at(p + 4 + r).values;
+                    for (Index j = begin; j < end; j += 64 / sizeof(*next)) __builtin_prefetch(next + j);
+                }
+            }
+            squares += add_four_rows(r0, r1, r2, r3, pivot, sums, begin, end);
+        }
     }
     for (; p < run.end; ++p) squares += add_row(row_at(p), pivot, sums, cols);
     return squares;

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ._lapack import singular_values
 from ._subject import Subject
 from .metrics._within import sample_shares
 from .statistics import ClassStatistics
@@ -127,7 +128,7 @@ def _vci(subject: Subject, rounding: Rounding) -> float:
     if kept <= 0:
         return 0.0
     least = np.maximum(np.sqrt(rounding.by_feature), np.finfo(np.float64).tiny)
-    roots = np.linalg.svd(between.basis * between.values / least[:, None], compute_uv=False)
+    roots = singular_values(between.basis * between.values / least[:, None])
     return float(np.sum(1.0 / (1.0 + roots**2 / kept))) / rank
 
 

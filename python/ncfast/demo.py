@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from ._demo_figure import draw
 from ._demo_result import DemoResult
@@ -65,8 +66,8 @@ def run_demo(output: Path, *, seed: int = 0, epochs: int = 800, progress: Progre
         import_module("matplotlib.figure")
     except ImportError as error:
         raise ImportError('the demo needs scikit-learn and matplotlib: pip install "ncfast[demo]"') from error
-    # scikit-learn brings threadpoolctl. Products this small only lose time to a second thread.
-    with import_module("threadpoolctl").threadpool_limits(1, user_api="blas"):
+    # Products this small only lose time to a second thread.
+    with threadpool_limits(1, user_api="blas"):
         result = _train(output, seed, epochs, progress)
     draw(result)
     return result

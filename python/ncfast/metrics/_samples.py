@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import _core
 from .._features import Block, Features, as_features
+from .._lapack import eigh
 from .._statistics_algebra import mirror
 
 Float = NDArray[np.float64]
@@ -67,7 +68,7 @@ def sample_scatter(source: Features, mean: Float) -> Float:
 
 def principal_axes(scatter: Float, count: int) -> Float:
     """Return unit eigenvectors of the `count` largest eigenvalues, as rows; shape (count, d)."""
-    _, vectors = np.linalg.eigh(scatter)
+    _, vectors = eigh(scatter)
     return np.ascontiguousarray(vectors[:, ::-1][:, :count].T)
 
 

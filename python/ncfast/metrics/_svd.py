@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _core
+from .. import _lapack as lapack
 
 Float = NDArray[np.float64]
 _LARGE = 64
@@ -25,7 +26,7 @@ def thin_svd(frame: Float, rank: int, gram: Float) -> tuple[Float, Float]:
     """
     values, vectors = _eigen(gram, rank) if min(frame.shape) >= _LARGE else (None, None)
     if values is None or vectors is None:
-        _, values, rows = np.linalg.svd(frame, full_matrices=False)
+        _, values, rows = lapack.svd(frame, full_matrices=False)
         return values, rows[:rank]
     if frame.shape[0] > frame.shape[1]:
         return values, vectors
@@ -36,15 +37,15 @@ def thin_svd(frame: Float, rank: int, gram: Float) -> tuple[Float, Float]:
 def singular_values(frame: Float, gram: Float) -> Float:
     """Return the singular values of a (K, d) frame, falling; `gram` is the smaller Gram matrix."""
     if min(frame.shape) >= _LARGE:
-        values: Float = np.sqrt(np.maximum(np.linalg.eigvalsh(gram)[::-1], 0.0))
+        values: Float = np.sqrt(np.maximum(lapack.eigvalsh(gram)[::-1], 0.0))
         if values[-1] > _LEAST_RATIO * values[0]:
             return values
-    return np.asarray(np.linalg.svd(frame, compute_uv=False))
+    return lapack.singular_values(frame)
 
 
 def _eigen(gram: Float, rank: int) -> tuple[Float | None, Float | None]:
     """Singular values, and `rank` eigenvectors of the Gram matrix as rows; None where it is no good."""
-    eigenvalues, vectors = np.linalg.eigh(gram)
+    eigenvalues, vectors = lapack.eigh(gram)
     values = np.sqrt(np.maximum(eigenvalues[::-1], 0.0))
     if values[rank - 1] <= _LEAST_RATIO * values[0]:
         return None, None

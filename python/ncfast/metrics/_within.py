@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._frame import unit_power
+from .._lapack import eigh
 from ..statistics import ClassStatistics
 
 Float = NDArray[np.float64]
@@ -45,7 +46,7 @@ def within_factor(stats: ClassStatistics) -> tuple[Float, Float]:
     scatter = stats.scatter
     d = scatter.shape[0]
     scale = unit_power(float(np.abs(scatter).max()))
-    squares, vectors = np.linalg.eigh(scatter * scale)
+    squares, vectors = eigh(scatter * scale)
     noise = d * float(np.finfo(np.float64).eps) * float(squares[-1])
     freedom = stats.num_rows - int(stats.present.sum())
     rank = min(d, freedom, int(np.count_nonzero(squares > noise)))

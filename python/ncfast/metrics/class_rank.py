@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from .._features import Features
 from .._frame import unit_power, warn_degenerate
 from .._labels import as_labels, as_num_classes, class_indices
+from .._lapack import eigvalsh, singular_values
 from ..statistics import ClassStatistics
 from ._samples import finite_rows, read_samples
 
@@ -98,7 +99,7 @@ def class_numerical_rank_statistics(stats: ClassStatistics) -> Float:
         scatter *= unit_power(float(np.abs(scatter).max()))
         # No more eigenvalues than the rows allow: the rest is rounding.
         freedom = min(stats.num_features, int(stats.rows[k]) - 1)
-        values = np.sqrt(np.maximum(np.linalg.eigvalsh(scatter)[::-1][:freedom], 0.0))
+        values = np.sqrt(np.maximum(eigvalsh(scatter)[::-1][:freedom], 0.0))
         squares = float(np.sum(values**2))
         if squares > 0:
             ranks[k] = float(np.sum(values)) ** 2 / squares
@@ -126,6 +127,6 @@ def _rank_of(source: Features, rows: NDArray[np.int64], weights: Float | None, *
     if weights is not None:
         values *= np.sqrt(weights / weights.max())[:, None]
     values = values * unit_power(float(np.abs(values).max()))
-    singular = np.linalg.svd(values, compute_uv=False)
+    singular = singular_values(values)
     squares = float(np.sum(singular**2))
     return float(np.sum(singular)) ** 2 / squares if squares > 0 else np.nan

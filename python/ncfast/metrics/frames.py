@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from .. import _core
 from .._choices import as_count
 from .._frame import as_frame, unit_power
+from .._lapack import singular_values
 from ._pairs import frobenius
 from ._points import unit_rows
 from .geometry import sweep_of
@@ -123,4 +124,4 @@ def tightness(vectors: ArrayLike, dimension: int | None = None) -> float:
     if r > min(k, d):
         raise ValueError(f"dimension is {r}; wanted at most {min(k, d)}, which {k} vectors of length {d} can span")
     scale = unit_power(float(np.abs(frame).max()))
-    return tightness_of(np.asarray(np.linalg.svd(frame * scale, compute_uv=False), np.float64), r)
+    return tightness_of(singular_values(frame * scale), r)

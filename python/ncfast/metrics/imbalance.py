@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from .. import _core
 from .._choices import as_count
 from .._frame import as_frame, as_pair, unit_power, warn_degenerate
+from .._lapack import svd
 from ._pairs import bands, frobenius
 from ._shrinkage import shrunken
 
@@ -177,7 +178,7 @@ def _seli(counts: Float, *, weights: bool) -> Rows:
     shares = np.sqrt(sizes / counts.size)
     # On vectors constant within groups Z Z^T is F F^T; on the others it is the count itself.
     factor = (np.eye(values.size) - np.outer(shares, shares)) * roots
-    left, singular, right = np.linalg.svd(factor)
+    left, singular, right = svd(factor)
     if weights:
         reduced, alone = _core.cross_gram(left * singular, left), roots
     else:

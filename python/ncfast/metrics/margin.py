@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import _core
 from .._frame import as_frame
+from .._lapack import svd
 from ._points import unit_rows
 from ._sweep import scaled_frame, sweep
 
@@ -77,7 +78,7 @@ def _planes_of_others(unit: Float) -> tuple[Float, Float] | None:
     k, d = unit.shape
     if k > d + 1 or k == 2:
         return None
-    left, values, _ = np.linalg.svd(unit - unit.mean(axis=0), full_matrices=False)
+    left, values, _ = svd(unit - unit.mean(axis=0), full_matrices=False)
     if values[k - 2] <= 1e-6 * values[0]:
         return None
     # (P U U^T P)^+ with P = I - 11^T/K: column k, scaled to -1 at k, is the best combination of sum 0.

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import _core
 from .._classifier import as_classifier
+from .._lapack import svd
 from ..accumulate import Accumulator
 from ..statistics import ClassStatistics
 from ._pairs import bands, frobenius
@@ -146,7 +147,7 @@ class _LeastSquares:
         lift = np.sqrt(self.decay / (1.0 + self.decay))
         if self.decay > 0:  # the bias is not free then: what it leaves of the mean is one more row
             rows += [lift * self.mean[None, :], np.sqrt(self.decay) * np.eye(self.mean.size)]
-        left, values, axes = np.linalg.svd(np.concatenate(rows), full_matrices=False)
+        left, values, axes = svd(np.concatenate(rows), full_matrices=False)
         noise = sum(part.shape[0] for part in rows) * float(np.finfo(np.float64).eps) * values[0]
         rank = int(np.count_nonzero(values > noise))
         k = self.shares.size

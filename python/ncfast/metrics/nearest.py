@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import _core
 from .._frame import as_frame, unit_power, warn_degenerate
+from .._lapack import svd
 from ._pairs import frobenius
 
 Float = NDArray[np.float64]
@@ -102,7 +103,7 @@ def _nearest(frame: Float, basis: Float | None) -> NearestFrame:
     scale = unit_power(float(np.abs(frame).max()))
     scaled = frame * scale
     factor = scaled if basis is None else _product(np.ascontiguousarray(basis.T), scaled)
-    left, values, right = np.linalg.svd(factor, full_matrices=False)
+    left, values, right = svd(factor, full_matrices=False)
     noise = max(frame.shape) * float(np.finfo(np.float64).eps) * frobenius(scaled)
     size = float(values.mean()) if values[0] > noise else 0.0
     if size == 0:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from .. import _core
 from .._choices import as_choice
 from .._frame import warn_degenerate
+from .._lapack import singular_values, svd
 from ..statistics import ClassStatistics
 from ._within import pooled_by, within_factor
 from .variability import BetweenClass, between_class, require_two_classes
@@ -99,7 +100,7 @@ def vci(stats: ClassStatistics, *, weighting: str = "papyan") -> float:
     inside = _inside_range(between, within, axes)
     if inside.shape[1] == 0:
         return 0.0
-    roots = np.linalg.svd(inside / within[:, None], compute_uv=False)
+    roots = singular_values(inside / within[:, None])
     return float(np.sum(1.0 / (1.0 + roots**2))) / rank
 
 
@@ -121,6 +122,6 @@ def _inside_range(between: BetweenClass, within: Float, axes: Float) -> Float:
     outside = factor - _core.cross_gram(along.T, axes.T)
     # The smaller the last eigenvalue that counts, the less rounding leaves known of the range.
     doubt = d * float(np.finfo(np.float64).eps) * float((within[0] / within[-1]) ** 2)
-    left, values, _ = np.linalg.svd(outside)
+    left, values, _ = svd(outside)
     missed = int(np.count_nonzero(values > min(doubt, 1.0) * between.values[0]))
     return _core.cross_gram(along, left[:, missed:].T) if missed < rank else np.empty((d, 0))

@@ -9,6 +9,7 @@ from .. import _core
 from .._choices import as_count
 from .._features import Features
 from .._frame import unit_power, warn_degenerate
+from .._lapack import svd
 from ._samples import as_matrix, principal_axes, read_samples, sample_blocks, sample_mean, sample_scatter
 
 Float = NDArray[np.float64]
@@ -74,7 +75,7 @@ def nrc2(features: object, weights: ArrayLike, *, centred: bool = False) -> floa
     """
     source = read_samples(features)
     rows = as_matrix(weights, "weights", f"(n, {source.cols}), one column per feature", source.cols)
-    _, values, axes = np.linalg.svd(rows * unit_power(float(np.abs(rows).max())), full_matrices=False)
+    _, values, axes = svd(rows * unit_power(float(np.abs(rows).max())), full_matrices=False)
     if values[0] == 0:
         warn_degenerate("weights are all zero: they span nothing, NRC2 is undefined")
         return np.nan
@@ -118,7 +119,7 @@ def nrc3(weights: ArrayLike, targets: ArrayLike, *, gamma: float | None = None) 
     deviations = y - y[0]
     deviations -= deviations.mean(axis=0)
     scale = unit_power(float(np.abs(deviations).max()))
-    _, values, axes = np.linalg.svd(deviations * scale, full_matrices=False)
+    _, values, axes = svd(deviations * scale, full_matrices=False)
     values = np.pad(values, (0, w.shape[0] - values.size)) / np.sqrt(y.shape[0])
     axes = np.ascontiguousarray(axes.T)
     root = _core.cross_gram(axes * values[: axes.shape[1]], axes)
