@@ -25,6 +25,31 @@ values = {m: ncfast.measure(features, labels, weights, bias, method=m).to_dict()
 print(json.dumps({"isa": ncfast.info()["isa"], "values": values}))
 """
 
+# So many classes that a tile unit would be used, of odd sizes; a tenth of the samples lie near a boundary between two
+# classes, at distances down to the rounding of float32.
+MANY_CLASSES = """
+import json, numpy, ncfast
+rng = numpy.random.default_rng(8)
+k, d, n = 333, 391, 2500
+labels, others = numpy.arange(n) % k, rng.integers(0, k, n)
+means = rng.standard_normal((k, d)) + 3
+share = numpy.where(rng.random(n) < 0.1, 0.5 + 10.0 ** rng.uniform(-8, -2, n), rng.uniform(0, 0.4, n))[:, None]
+features = means[labels] * (1 - share) + means[others] * share + 0.1 * rng.standard_normal((n, d))
+features = features.astype(numpy.float32)
+weights, bias = 2 * (means - 3) + 0.3 * rng.standard_normal((k, d)), rng.standard_normal(k)
+report = ncfast.measure(features, labels, weights, bias, method="projection")
+exact = features.astype(numpy.longdouble)
+centres = numpy.stack([exact[labels == c].mean(axis=0) for c in range(k)])
+nearest = (2 * exact @ centres.T - (centres**2).sum(axis=1)).argmax(axis=1)
+chosen = (exact @ weights.T.astype(numpy.longdouble) + bias).argmax(axis=1)
+within = exact - centres[labels]
+singular = numpy.linalg.svd((centres - centres.mean(axis=0)).astype(float), full_matrices=False)
+along = within.astype(float) @ (singular.Vh[:-1] / singular.S[:-1, None]).T
+wanted = {"ncc_accuracy": (nearest == labels).mean(), "nc4_disagreement": (nearest != chosen).mean(),
+          "nc1_pinv": (along**2).sum() / n}
+print(json.dumps([[float(report[key]), float(value)] for key, value in wanted.items()]))
+"""
+
 
 def run_at(level: str, code: str = MEASURE) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "NCFAST_ISA": level}
@@ -44,6 +69,18 @@ def test_every_available_level_runs_and_agrees() -> None:
         for method, values in results[level].items():
             for key, value in values.items():
                 assert value == pytest.approx(results[levels[0]][method][key], rel=2e-6, abs=1e-12), (level, key)
+
+
+@pytest.mark.parametrize("level", ncfast.info()["isa_available"])
+def test_many_classes_are_decided_exactly_at_every_level(level: str) -> None:
+    done = run_at(level, MANY_CLASSES)
+    assert done.returncode == 0, done.stderr
+    (accuracy, wanted_accuracy), (apart, wanted_apart), (nc1, wanted_nc1) = json.loads(done.stdout)
+    assert accuracy == wanted_accuracy
+    assert apart == wanted_apart
+    assert 0.5 < accuracy < 1
+    assert 0 < apart < 0.5
+    assert nc1 == pytest.approx(wanted_nc1, rel=1e-8)
 
 
 def test_the_highest_level_is_the_default() -> None:

@@ -5,6 +5,12 @@
 
 #include "levels.hpp"
 
+#if defined(__x86_64__) && defined(__linux__)
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 namespace ncfast {
 
 // levels.hpp, which the build writes, defines NCFAST_LEVELS(X) as X(identifier) for each level compiled in,
@@ -23,11 +29,29 @@ struct Level {
     const KernelTable* table;
 };
 
+#if defined(__x86_64__) && defined(__linux__) && defined(NCFAST_X86_LEVELS)
+// Whether there is a tile unit for bfloat16, and the system lets this process use it, which has to be asked
+// for.
+bool has_tiles() {
+    constexpr unsigned kTiles = 1U << 24, kTileProducts = 1U << 22;  // leaf 7, EDX
+    constexpr unsigned kConversions = 1U << 5;                       // leaf 7.1, EAX
+    constexpr long kRequestState = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+    unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+    if (!__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx)) return false;
+    if ((edx & (kTiles | kTileProducts)) != (kTiles | kTileProducts)) return false;
+    if (!__get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) || !(eax & kConversions)) return false;
+    return syscall(SYS_arch_prctl, kRequestState, kTileData) == 0;
+}
+#else
+bool has_tiles() { return false; }
+#endif
+
 bool processor_has(const std::string& level) {
 #if defined(__x86_64__) && defined(NCFAST_X86_LEVELS)
     if (level == "x86-64-v2") return __builtin_cpu_supports("x86-64-v2");
     if (level == "x86-64-v3") return __builtin_cpu_supports("x86-64-v3");
     if (level == "x86-64-v4") return __builtin_cpu_supports("x86-64-v4");
+    if (level == "x86-64-amx") return __builtin_cpu_supports("x86-64-v4") && has_tiles();
 #endif
     return level == "baseline";
 }

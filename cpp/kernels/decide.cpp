@@ -7,9 +7,12 @@
 namespace ncfast::NCFAST_ISA {
 namespace {
 
-constexpr Index kBlockRows = 144;
+template <class T>
+constexpr Index kBlockRows = kOnTiles<T> ? 256 : 144;
 constexpr Index kTileClasses = 512;
 constexpr Index kMaxCandidates = 32;
+// To settle a candidate, a row of features and a mean are read from far away: so many products take as long.
+constexpr Index kSettling = 150;
 constexpr Index kChunk = 32;  // a divisor of kTileClasses
 
 // The classes that may still win: those whose highest possible score reaches the best lowest one.
@@ -66,9 +69,11 @@ struct Contenders {
     }
 };
 
-// A sample on its way: bounds on its length and on how far products computed of it can be off.
+// A sample on its way: where it is listed, and bounds on its length, on that of the row to multiply, and on
+// how far products computed of it can be off.
 struct Sample {
-    double norm;
+    Index listed;
+    double norm, row_norm;
     double product_error;
 };
 
@@ -86,7 +91,13 @@ bool in_range(const DecideJob<T>& job, const Sample& sample) {
 // `width` products of rounded factors, summed in whatever order.
 template <class T>
 double product_error(const DecideJob<T>& job, double norm) {
-    return 1.01 * unit<T>() * (static_cast<double>(job.width) + 8) * norm * job.max_weight_norm;
+    return 1.01 * unit<T>() * (static_cast<double>(job.width) + 16) * norm * job.max_weight_norm;
+}
+
+// What both factors lose by their first parts alone.
+template <class T>
+double few_digits_error(const DecideJob<T>& job, const Sample& sample) {
+    return 1.01 * (2 * kFewDigitsUnit<T>)*sample.row_norm * job.max_weight_norm;
 }
 
 // Writes x = scale * (h - centre).
@@ -102,7 +113,7 @@ Sample centre_row(const DecideJob<T>& job, Index listed, T* x) {
         squares += value * value;
     }
     const double norm = 1.0001 * std::sqrt(squares);
-    return {norm, product_error(job, norm)};
+    return {listed, norm, norm, product_error(job, norm)};
 }
 
 // Writes x = factor * coordinates + anchor.
@@ -114,8 +125,8 @@ Sample gather_row(const DecideJob<T>& job, Index listed, T* x) {
     const T factor = c.factor;
 #pragma omp simd
     for (Index j = 0; j < job.width; ++j) x[j] = factor * row[j] + anchor[j];
-    const double error = c.errors[listed];
-    return {c.norms[listed], product_error(job, c.norms[listed] + error) + error * job.max_weight_norm};
+    const double norm = c.norms[listed], error = c.errors[listed];
+    return {listed, norm, norm + error, product_error(job, norm + error) + error * job.max_weight_norm};
 }
 
 struct Interval {
@@ -305,57 +316,124 @@ struct TileScores {
     }
 };
 
+// Samples that are searched together, and what may still win each of them.
+template <class T>
+struct Block {
+    RowMajor<T> rows, products;
+    Eigen::Matrix<Sample, Eigen::Dynamic, 1> samples;
+    Eigen::Matrix<Contenders<T>, Eigen::Dynamic, 1> first_rule, second_rule;
+    TileScores<T> scores;
+    Index count = 0;
+
+    explicit Block(const DecideJob<T>& job)
+        : rows(kBlockRows<T>, job.width),
+          products(kBlockRows<T>, smaller(kTileClasses, job.num_classes)),
+          samples(kBlockRows<T>),
+          first_rule(kBlockRows<T>),
+          second_rule(job.companion.slopes != nullptr ? kBlockRows<T> : 0) {}
+
+    void fill(const DecideJob<T>& job, Index first) {
+        count = smaller(kBlockRows<T>, job.num_rows - first);
+        for (Index i = 0; i < count; ++i) {
+            T* x = rows.data() + i * job.width;
+            samples[i] = job.coordinates.data == nullptr ? centre_row(job, first + i, x)
+                                                         : gather_row(job, first + i, x);
+        }
+    }
+};
+
+// Offers all classes to the samples of a block, by products of as many digits as the weights are packed with.
+template <class T>
+void search(const DecideJob<T>& job, const Terms<T>& terms, const CompanionErrors<T>& companion_errors,
+            const Packed<T>& weights, Block<T>& block) {
+    const bool companion = job.companion.slopes != nullptr;
+    const Index tile_classes = block.products.cols();
+    for (Index i = 0; i < block.count; ++i) {
+        block.first_rule[i] = Contenders<T>();
+        if (companion) block.second_rule[i] = Contenders<T>();
+    }
+    for (Index k = 0; k < job.num_classes; k += tile_classes) {
+        const Index n = smaller(tile_classes, job.num_classes - k);
+        multiply(rows_of(block.rows.data(), job.width), block.count, weights, k, n, block.products.data(),
+                 tile_classes);
+        for (Index i = 0; i < block.count; ++i) {
+            Sample sample = block.samples[i];
+            if (!in_range(job, sample)) continue;  // without contenders: settled among all classes
+            if (weights.digits() == Digits::few) sample.product_error += few_digits_error(job, sample);
+            const T* row = block.products.data() + i * tile_classes;
+            block.scores.offer(job, terms, row, k, n, sample, block.first_rule[i]);
+            if (!companion) continue;
+            block.scores.offer_companion(job, terms, sample.listed, row, k, n,
+                                         companion_errors.of(job, sample), block.second_rule[i]);
+        }
+    }
+}
+
+template <class T>
+void settle_sample(const DecideJob<T>& job, Block<T>& block, Index i) {
+    const Index listed = block.samples[i].listed;
+    job.decisions[listed] = decided(job, listed, block.first_rule[i]);
+    if (job.companion.slopes == nullptr) return;
+    job.companion.decisions[listed] = decided_by_companion(job, listed, block.second_rule[i]);
+}
+
+// Settles the samples whose few candidates cost less than products of all digits, and keeps the others.
+template <class T>
+void settle_plain_ones(const DecideJob<T>& job, Block<T>& block) {
+    const Index most = job.num_classes * job.width / (kSettling * job.features.cols);
+    const auto to_settle = [](Contenders<T>& rule) { return rule.count > 1 ? rule.count : 0; };
+    Index kept = 0;
+    for (Index i = 0; i < block.count; ++i) {
+        Contenders<T>& first = block.first_rule[i];
+        bool plain = first.complete();
+        Index candidates = to_settle(first);
+        if (block.second_rule.size() > 0) {
+            plain = block.second_rule[i].complete() && plain;
+            candidates += to_settle(block.second_rule[i]);
+        }
+        if (plain && candidates <= most) {
+            settle_sample(job, block, i);
+            continue;
+        }
+        block.samples[kept] = block.samples[i];
+        if (kept < i) block.rows.row(kept) = block.rows.row(i);
+        ++kept;
+    }
+    block.count = kept;
+}
+
+// The weights, packed by a team.
+template <class T>
+void fill_by_team(const DecideJob<T>& job, Packed<T>& weights) {
+#pragma omp for
+    for (Index p = 0; p < blocks_of(job.num_classes, kPanelCols<T>); ++p) {
+        weights.fill(rows_of(job.weights, job.width), job.num_classes, p);
+    }
+}
+
 }  // namespace
 
 template <class T>
 void decide(const DecideJob<T>& job) {
-    const bool companion = job.companion.slopes != nullptr;
-    const Index tile_classes = smaller(kTileClasses, job.num_classes);
     Packed<T> weights(job.width, job.num_classes);
+    Packed<T> first_parts(kOnTiles<T> ? job.width : 0, job.num_classes, Digits::few);
     const CompanionErrors<T> companion_errors(job);
     const Terms<T> terms(job);
 #pragma omp parallel num_threads(job.threads) if (job.threads > 1)
     {
-        RowMajor<T> samples(kBlockRows, job.width);
-        RowMajor<T> products(kBlockRows, tile_classes);
-        TileScores<T> scores;
-        Sample bounds[kBlockRows];
-        Eigen::Matrix<Contenders<T>, Eigen::Dynamic, 1> first_rule(kBlockRows);
-        Eigen::Matrix<Contenders<T>, Eigen::Dynamic, 1> second_rule(companion ? kBlockRows : 0);
-#pragma omp for
-        for (Index p = 0; p < blocks_of(job.num_classes, kPanelCols<T>); ++p) {
-            weights.fill(rows_of(job.weights, job.width), job.num_classes, p);
-        }
+        Block<T> block(job);
+        fill_by_team(job, weights);
+        if (first_parts.digits() == Digits::few) fill_by_team(job, first_parts);
 #pragma omp for schedule(dynamic)
-        for (Index b = 0; b < blocks_of(job.num_rows, kBlockRows); ++b) {
-            const Index first = b * kBlockRows;
-            const Index rows = smaller(kBlockRows, job.num_rows - first);
-            for (Index i = 0; i < rows; ++i) {
-                T* x = samples.data() + i * job.width;
-                bounds[i] = job.coordinates.data == nullptr ? centre_row(job, first + i, x)
-                                                            : gather_row(job, first + i, x);
-                first_rule[i] = Contenders<T>();
-                if (companion) second_rule[i] = Contenders<T>();
+        for (Index b = 0; b < blocks_of(job.num_rows, kBlockRows<T>); ++b) {
+            block.fill(job, b * kBlockRows<T>);
+            if (first_parts.digits() == Digits::few) {
+                search(job, terms, companion_errors, first_parts, block);
+                settle_plain_ones(job, block);
             }
-            for (Index k = 0; k < job.num_classes; k += tile_classes) {
-                const Index n = smaller(tile_classes, job.num_classes - k);
-                multiply(rows_of(samples.data(), job.width), rows, weights, k, n, products.data(),
-                         tile_classes);
-                for (Index i = 0; i < rows; ++i) {
-                    if (!in_range(job, bounds[i])) continue;  // without contenders: settled among all classes
-                    const T* row = products.data() + i * tile_classes;
-                    scores.offer(job, terms, row, k, n, bounds[i], first_rule[i]);
-                    if (!companion) continue;
-                    scores.offer_companion(job, terms, first + i, row, k, n,
-                                           companion_errors.of(job, bounds[i]), second_rule[i]);
-                }
-            }
-            for (Index i = 0; i < rows; ++i) {
-                job.decisions[first + i] = decided(job, first + i, first_rule[i]);
-                if (companion) {
-                    job.companion.decisions[first + i] = decided_by_companion(job, first + i, second_rule[i]);
-                }
-            }
+            if (block.count == 0) continue;
+            search(job, terms, companion_errors, weights, block);
+            for (Index i = 0; i < block.count; ++i) settle_sample(job, block, i);
         }
     }
 }

@@ -123,6 +123,11 @@ template <class T>
 void Packed<T>::fill(const Operand<T>& b, Index rows, Index panel) {
     constexpr Index kCols = kPanelCols<T>;
     const Index first = panel * kCols;
+#if defined(__AMX_BF16__)
+    if constexpr (kOnTiles<T>) {
+        if (on_tiles_) return fill_tiles(b, rows, first, *this);
+    }
+#endif
     const Index count = smaller(kCols, rows - first);
     for (Index k = 0; k < depth_; k += kDepth) {
         const Index depth = smaller(kDepth, depth_ - k);
@@ -143,6 +148,13 @@ void Packed<T>::fill(const Operand<T>& b, Index rows, Index panel) {
 template <class T>
 void multiply(const Operand<T>& a, Index rows, const Packed<T>& b, Index first, Index cols, T* out,
               Index out_stride, bool add) {
+#if defined(__AMX_BF16__)
+    if constexpr (kOnTiles<T>) {
+        if (b.on_tiles() && b.depth() > 0) {
+            return multiply_tiles(a, rows, b, first, cols, out, out_stride, add);
+        }
+    }
+#endif
     constexpr Index kCols = kPanelCols<T>;
     const bool pack = a.col_step != 1;
     Eigen::Matrix<T, Eigen::Dynamic, 1> room(pack ? kBlockRows * smaller(kDepth, b.depth()) : 0);

@@ -22,6 +22,21 @@ constexpr int kTileRows = 6;
 template <class T>
 constexpr Index kPanelCols = 2 * kVectorBytes / static_cast<Index>(sizeof(T));
 
+/// How exact the products of floats need be on the tile unit, which takes them in parts of 8 bits.
+enum class Digits : Index { few = 1, all = 3 };
+
+#if defined(__AMX_BF16__)
+template <class T>
+constexpr bool kOnTiles = sizeof(T) == sizeof(float);
+#else
+template <class T>
+constexpr bool kOnTiles = false;
+#endif
+
+/// How far a float is off its first part, and whether products of few digits are the quicker ones.
+template <class T>
+constexpr double kFewDigitsUnit = kOnTiles<T> ? 0x1p-8 : 0;
+
 /// Terms summed in registers, so many that a panel of them takes most of the first-level cache.
 constexpr Index kDepth = (24 << 10) / (2 * kVectorBytes);
 
@@ -48,8 +63,12 @@ Operand<T> columns_of(const T* data, Index stride) {
 template <class T>
 class Packed {
   public:
-    Packed(Index depth, Index rows)
-        : depth_(depth), padded_(blocks_of(rows, kPanelCols<T>) * kPanelCols<T>), values_(depth * padded_) {}
+    Packed(Index depth, Index rows, Digits digits = Digits::all)
+        : on_tiles_(kOnTiles<T> && rows > (digits == Digits::few ? 64 : 256)),
+          digits_(digits),
+          depth_(depth),
+          padded_(blocks_of(rows, kPanelCols<T>) * kPanelCols<T>),
+          values_(stored(depth) * padded_) {}
 
     /// Room for one shape holds any smaller one.
     void reshape(Index depth, Index rows) {
@@ -58,6 +77,16 @@ class Packed {
     }
 
     Index depth() const { return depth_; }
+    /// Whether it is packed for the tile unit. Few rows do not repay taking the other operand apart.
+    bool on_tiles() const { return on_tiles_; }
+
+    Digits digits() const { return on_tiles_ ? digits_ : Digits::all; }
+
+    /// Terms that are summed before they are added to the result.
+    Index step() const {
+        if (!on_tiles_) return kDepth;
+        return digits_ == Digits::few ? 1024 : 384;
+    }
 
     /// Reads rows [panel * kPanelCols, ...) of `b`, which has `rows` of them; zeros stand for the rest.
     void fill(const Operand<T>& b, Index rows, Index panel);
@@ -66,9 +95,18 @@ class Packed {
     }
 
     /// Where the panel that begins with row j holds terms k ... k + depth - 1.
-    const T* at(Index j, Index k, Index depth) const { return values_.data() + k * padded_ + j * depth; }
+    const T* at(Index j, Index k, Index depth) const {
+        return values_.data() + stored(k) * padded_ + j * stored(depth);
+    }
 
   private:
+    // What `depth` terms of a row take.
+    Index stored(Index depth) const {
+        return on_tiles_ ? blocks_of(depth, 32) * 16 * static_cast<Index>(digits_) : depth;
+    }
+
+    bool on_tiles_;
+    Digits digits_;
     Index depth_, padded_;
     Eigen::Matrix<T, Eigen::Dynamic, 1> values_;
 };
@@ -78,5 +116,12 @@ class Packed {
 template <class T>
 void multiply(const Operand<T>& a, Index rows, const Packed<T>& b, Index first, Index cols, T* out,
               Index out_stride, bool add = false);
+
+#if defined(__AMX_BF16__)
+/// The same of operands for the tile unit.
+void fill_tiles(const Operand<float>& b, Index rows, Index first, const Packed<float>& packed);
+void multiply_tiles(const Operand<float>& a, Index rows, const Packed<float>& b, Index first, Index cols,
+                    float* out, Index out_stride, bool add);
+#endif
 
 }  // namespace ncfast::NCFAST_ISA

@@ -6,11 +6,20 @@
 namespace ncfast::NCFAST_ISA {
 namespace {
 
+#if defined(__AMX_BF16__)
+// Products so quick that the basis must not be read again and again from beyond the second-level cache.
+constexpr Index kGroup = 32;
+constexpr Index kMaxBlockRows = 256;
+constexpr Index kCentredBytes = 2 << 20;
+#else
+constexpr Index kGroup = 48;
 constexpr Index kMaxBlockRows = 240;
 constexpr Index kCentredBytes = 512 << 10;  // centred rows of one block should stay in the second-level cache
+#endif
 
 Index block_rows_for(Index d, Index scalar_size) {
-    return larger<Index>(48, smaller<Index>(kMaxBlockRows, kCentredBytes / (d * scalar_size) / 48 * 48));
+    return larger<Index>(kGroup,
+                         smaller<Index>(kMaxBlockRows, kCentredBytes / (d * scalar_size) / kGroup * kGroup));
 }
 
 // A stride of rows, of at least d values and an odd number of cache lines: rows that lie a power of two apart
