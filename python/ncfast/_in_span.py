@@ -119,8 +119,10 @@ def in_span(rule: AffineRule, projection: Projection) -> InSpan | None:
         return None
     rows = np.ascontiguousarray(basis.T)
     weights = _core.cross_gram(rule.weights, rows)
-    rests = rule.weights - _core.cross_gram(weights, basis)
-    left_out = float(np.sqrt(np.einsum("kd,kd->k", rests, rests).max()))
+    # The directions are orthonormal up to rounding, for which a bound is added.
+    rounding = 8 * (d + 16) * float(np.finfo(np.float64).eps)
+    rests = (1 + rounding) * rule.weight_norms**2 - np.einsum("kr,kr->k", weights, weights)
+    left_out = float(np.sqrt(max(rests.max(), 0.0)))
     return InSpan(
         weights=weights.astype(np.float32) if single else weights,
         factor=rule.scale / projection.scale,
