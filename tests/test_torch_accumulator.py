@@ -208,6 +208,20 @@ if torch.cuda.is_available():
         finally:
             torch.cuda.set_sync_debug_mode("default")
 
+    @operations
+    def test_updates_on_another_stream_wait_for_nothing_but_it(backend):
+        x, y = torch.randn(20, 4096, 64, device="cuda"), torch.randint(0, 5, (20, 4096), device="cuda")
+        expected, acc = (nct.Accumulator(5, 64, scatter=True, device="cuda", backend=backend) for _ in range(2))
+        for features, labels in zip(x, y, strict=True):
+            expected.update(features, labels)
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for features, labels in zip(x, y, strict=True):
+                acc.update(features, labels)
+        torch.cuda.current_stream().wait_stream(side)
+        assert all(torch.equal(tensor, expected.tensors()[name]) for name, tensor in acc.tensors().items())
+
 
 @places
 @pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # of the compiler itself

@@ -35,7 +35,8 @@ def share(rank: int, world: int) -> slice:
 
 
 def merged(rank: int, world: int, folder: Path) -> None:
-    """Statistics of all ranks, for float32 and float64 features and both backends."""
+    """Statistics of all ranks, for float32 and float64 features and all backends, by deterministic operations alone."""
+    torch.use_deterministic_algorithms(True)
     for dtype in (np.float32, np.float64):
         features, labels = (torch.from_numpy(a) for a in samples(dtype))
         for backend, precision in (("native", "double"), ("torch", "double"), ("compensated", "feature")):
