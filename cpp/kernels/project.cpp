@@ -6,20 +6,22 @@
 namespace ncfast::NCFAST_ISA {
 namespace {
 
-#if defined(__AMX_BF16__)
-// Products so quick that the basis must not be read again and again from beyond the second-level cache.
-constexpr Index kGroup = 32;
-constexpr Index kMaxBlockRows = 256;
-constexpr Index kCentredBytes = 2 << 20;
-#else
-constexpr Index kGroup = 48;
+constexpr Index kGroup = 48;  // rows that products take at a time
 constexpr Index kMaxBlockRows = 240;
 constexpr Index kCentredBytes = 512 << 10;  // centred rows of one block should stay in the second-level cache
-#endif
 
-Index block_rows_for(Index d, Index scalar_size) {
-    return larger<Index>(kGroup,
-                         smaller<Index>(kMaxBlockRows, kCentredBytes / (d * scalar_size) / kGroup * kGroup));
+// The tile unit is so quick that the basis must not be read again and again from beyond that cache.
+constexpr Index kTilesGroup = 32;
+constexpr Index kTilesMaxBlockRows = 256;
+constexpr Index kTilesCentredBytes = 2 << 20;
+
+template <class P>
+Index block_rows_for(const Packed<P>& basis) {
+    const Index group = basis.on_tiles() ? kTilesGroup : kGroup;
+    const Index most = basis.on_tiles() ? kTilesMaxBlockRows : kMaxBlockRows;
+    const Index bytes = basis.on_tiles() ? kTilesCentredBytes : kCentredBytes;
+    const Index rows = bytes / (basis.depth() * static_cast<Index>(sizeof(P))) / group * group;
+    return larger(group, smaller(most, rows));
 }
 
 // A stride of rows, of at least d values and an odd number of cache lines: rows that lie a power of two apart
@@ -65,10 +67,10 @@ void add_squares(const P* row, Index rank, double weight, double* sums) {
 template <class T, class P>
 void project(const ProjectJob<T, P>& job) {
     const Rows<T>& h = job.features;
-    const Index block_rows = block_rows_for(h.cols, sizeof(P));
+    Packed<P> basis(h.cols, job.rank);
+    const Index block_rows = block_rows_for(basis);
     const Index blocks = blocks_of(h.rows, block_rows);
     const Index stride = row_stride<P>(h.cols);
-    Packed<P> basis(h.cols, job.rank);
     RowMajor<double> partial = RowMajor<double>::Zero(blocks, job.rank);
 #pragma omp parallel num_threads(job.threads) if (job.threads > 1)
     {
