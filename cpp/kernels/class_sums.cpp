@@ -3,6 +3,8 @@
 namespace ncfast::NCFAST_ISA {
 namespace {
 
+// Columns of four rows that are summed while those of the next four come from memory, which no processor
+// foresees.
 constexpr Index kStrip = 128;
 
 // The weight of a row where all count once: it costs nothing.
