@@ -1,6 +1,7 @@
 #include <cmath>
 #include <limits>
 
+#include "kernels/contenders.hpp"
 #include "kernels/kernels.hpp"
 #include "kernels/products.hpp"
 
@@ -9,65 +10,9 @@ namespace {
 
 template <class T>
 constexpr Index kBlockRows = kOnTiles<T> ? 256 : 144;
-constexpr Index kTileClasses = 512;
-constexpr Index kMaxCandidates = 32;
+constexpr Index kTileClasses = 512;  // a multiple of kChunk
 // To settle a candidate, a row of features and a mean are read from far away: so many products take as long.
 constexpr Index kSettling = 150;
-constexpr Index kChunk = 32;  // a divisor of kTileClasses
-
-// The classes that may still win: those whose highest possible score reaches the best lowest one.
-template <class T>
-struct Contenders {
-    T best_low = -std::numeric_limits<T>::infinity();
-    T lost = -std::numeric_limits<T>::infinity();           // highest score of those there was no room for
-    T dropped_below = -std::numeric_limits<T>::infinity();  // best_low when the beaten were last dropped
-    Index count = 0;
-    Index classes[kMaxCandidates];
-    T highs[kMaxCandidates];
-
-    void drop_beaten() {
-        if (dropped_below == best_low) return;
-        dropped_below = best_low;
-        Index kept = 0;
-        for (Index c = 0; c < count; ++c) {
-            if (!(highs[c] >= best_low)) continue;
-            classes[kept] = classes[c];
-            highs[kept++] = highs[c];
-        }
-        count = kept;
-    }
-
-    void add(Index cls, T high) {
-        if (count == kMaxCandidates) drop_beaten();
-        if (count == kMaxCandidates) {
-            lost = larger(lost, high);
-            return;
-        }
-        classes[count] = cls;
-        highs[count++] = high;
-    }
-
-    // Whether all classes that may still win are listed.
-    bool complete() {
-        drop_beaten();
-        return count > 0 && !(lost >= best_low);
-    }
-
-    // Scores of a tile of classes lie below `chunks` times kChunk highs, one of them above `low`. Highs of
-    // -inf fill the last chunk up; any finite `low` beats them.
-    void add_tile(T low, const T* tile_highs, Index chunks, Index first_class) {
-        best_low = larger(best_low, low);
-        for (Index c = 0; c < chunks; ++c, tile_highs += kChunk, first_class += kChunk) {
-            T high = tile_highs[0];
-#pragma omp simd reduction(max : high)
-            for (Index k = 0; k < kChunk; ++k) high = tile_highs[k] > high ? tile_highs[k] : high;
-            if (high < best_low) continue;
-            for (Index k = 0; k < kChunk; ++k) {
-                if (tile_highs[k] >= best_low) add(first_class + k, tile_highs[k]);
-            }
-        }
-    }
-};
 
 // A sample on its way: where it is listed, and bounds on its length, on that of the row to multiply, and on
 // how far products computed of it can be off.
