@@ -14,6 +14,7 @@ import reference as ref
 import reference_report as refrep
 from compare import degenerate, shares
 from data import make_features
+from ncfast import _core
 from ncfast.decisions import AffineRule
 
 
@@ -74,6 +75,23 @@ def test_a_class_that_the_bias_rules_out(bias_of_one, dtype, rng):
     bias[2] = bias_of_one
     want = expected(features, labels, weights, bias)
     assert shares(features, labels, 6, weights, bias) == want
+
+
+@pytest.mark.parametrize("size", [1.0, 1e-25, 1e-31, 1e-34, 1e-36])
+def test_samples_next_to_the_centre_are_decided_exactly(size, rng):
+    """So small that parts of float32 values, or of products, leave the range of normal numbers."""
+    weights = np.tile(rng.standard_normal((150, 70)), (2, 1))
+    weights[150:] += 1e-4 * rng.standard_normal((150, 70))
+    weights = weights.astype(np.float32)
+    features = (size * rng.standard_normal((400, 70))).astype(np.float32)
+    zeros = np.zeros(300)
+    decisions, _ = _core.decide(
+        features=features, rows=np.arange(400), centre=np.zeros(70), scale=1.0, weights=weights, offsets=zeros,
+        max_weight_norm=float(np.linalg.norm(weights, axis=1).max()) * 1.01, max_abs_offset=0.0,
+        points=weights.astype(np.float64), constants=zeros, by_distance=False,
+    )  # fmt: skip
+    scores = (features.astype(np.float64) / size) @ weights.T.astype(np.float64)
+    np.testing.assert_array_equal(decisions, scores.argmax(axis=1))
 
 
 def test_bias_alone_decides(rng):

@@ -27,9 +27,13 @@ constexpr double unit() {
     return std::numeric_limits<T>::epsilon() / 2;
 }
 
-// Products of a longer sample could leave the range of T, and tell nothing.
+// Products of a longer sample could leave the range of T, and tell nothing; nor do those of a very short one
+// on the tile unit, for which what is below the normal numbers is zero.
 template <class T>
 bool in_range(const DecideJob<T>& job, const Sample& sample) {
+    constexpr double kShortest = kOnTiles<T> ? 0x1p-80 : 0;
+    const double size = sample.norm * job.max_weight_norm;
+    if (size > 0 && size < kShortest) return false;
     return sample.norm * larger(1.0, job.max_weight_norm) < std::numeric_limits<T>::max() / 4;
 }
 
