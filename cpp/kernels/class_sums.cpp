@@ -56,20 +56,22 @@ double add_row(const Row& row, const double* pivot, double* sums, Index cols) {
 
 // `row_at` gives the row at a position of the grouped order.
 template <class RowAt>
+void fetch_four_rows(const RowAt& row_at, Index position, Index begin, Index end) {
+    for (Index r = 0; r < 4; ++r) {
+        const auto* values = row_at(position + r).values;
+        for (Index j = begin; j < end; j += 64 / sizeof(*values)) __builtin_prefetch(values + j);
+    }
+}
+
+template <class RowAt>
 double add_rows(const RowAt& row_at, const ClassRun& run, const double* pivot, double* sums, Index cols) {
     double squares = 0;
     Index p = run.begin;
     for (; p + 4 <= run.end; p += 4) {
         const auto r0 = row_at(p), r1 = row_at(p + 1), r2 = row_at(p + 2), r3 = row_at(p + 3);
-        const bool more = p + 8 <= run.end;
         for (Index begin = 0; begin < cols; begin += kStrip) {
             const Index end = smaller(begin + kStrip, cols);
-            if (more) {
-                for (Index r = 0; r < 4; ++r) {
-                    const auto* next = row_at(p + 4 + r).values;
-                    for (Index j = begin; j < end; j += 64 / sizeof(*next)) __builtin_prefetch(next + j);
-                }
-            }
+            if (p + 8 <= run.end) fetch_four_rows(row_at, p + 4, begin, end);
             squares += add_four_rows(r0, r1, r2, r3, pivot, sums, begin, end);
         }
     }

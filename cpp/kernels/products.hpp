@@ -33,7 +33,7 @@ template <class T>
 constexpr bool kOnTiles = false;
 #endif
 
-/// How far a float is off its first part, and whether products of few digits are the quicker ones.
+/// How far a float is off its first part, relative to it; 0 where all products take floats whole.
 template <class T>
 constexpr double kFewDigitsUnit = kOnTiles<T> ? 0x1p-8 : 0;
 
