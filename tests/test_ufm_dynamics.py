@@ -187,6 +187,38 @@ def test_full_dynamics_are_those_of_a_plain_simulation(name: str, rule: str) -> 
         np.testing.assert_allclose(found, wanted, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.parametrize("layers", [2, 3])
+def test_units_that_are_asleep(layers: int) -> None:
+    """Where a class leaves most units asleep they are left out of the products; nothing else changes."""
+    problem = ufm.ExtendedMSE(
+        num_classes=5,
+        num_features=70,
+        samples_per_class=(70, 40, 30, 1, 60),
+        feature_decay=1e-3,
+        weight_decays=(1e-3,) * layers,
+        bias="free",
+        nonlinearity="relu",
+    )
+    start = problem.initial_state(5, scale=0.3)
+    features = 0.1 * start.features
+    features[np.arange(len(features)), problem.labels] += 2.0
+    features[problem.labels == 4] = -1.0  # of this class all units sleep in the first layer
+    outer, *inner = start.weights
+    start = ufm.State((outer, *(np.where(w < 0.03, w - 0.05, w) for w in inner)), features, start.bias)
+    awake = [level > 0 for level in plain.levels_of(plain_model(problem), plain_start(start))[2::2]]
+    shares = [np.mean([level[:, t : t + 64].any(axis=1).mean() for t in range(0, 201, 64)]) for level in awake]
+    assert max(shares) < 0.75
+    run = ufm.descend(problem, initial=start, iterations=EVERY, record_every=EVERY, step=0.002)
+    losses, _, end = simulate(problem, start, iterations=EVERY, step=0.002)
+    assert losses[-1] < losses[0]
+    np.testing.assert_allclose(run.loss, losses, rtol=1e-12)
+    assert isinstance(run.final, ufm.State)
+    np.testing.assert_allclose(run.final.features, end.features.T, rtol=1e-10, atol=1e-12)
+    for found, wanted in zip(run.final.weights, reversed(end.weights), strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(run.final.bias, end.bias, rtol=1e-10, atol=1e-12)
+
+
 @pytest.mark.parametrize("name", ["free bias", "three layers", "relu", "cross-entropy"])
 def test_adam(name: str) -> None:
     problem = {**SQUARED, **OTHERS}[name]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,6 +35,7 @@ class _Case:
     iterations: int
     step: float
     torch_iterations: int  # fewer where an iteration takes long; times are per iteration
+    start: Callable[[Any], ufm.State] = ufm.Problem.initial_state
 
 
 def run(options: Options) -> list[Table]:
@@ -71,13 +72,21 @@ def _cases(quick: bool) -> list[_Case]:
 
     small, large, relu = sizes(4, 20, 50, _DECAY), sizes(100, 512, 500, 1e-5), sizes(10, 256, 500, 1e-4)
     few = 1 if quick else 3
+    nonlinear = ufm.ExtendedMSE(**relu, weight_decays=(1e-4, 1e-4), nonlinearity="relu")
     return [
         _Case("plain", ufm.MSE(**small, weight_decay=_DECAY), 20_000 * few, _STEP, 2_000 * few),
         _Case("plain", ufm.MSE(**large, weight_decay=1e-4), 300 * few, _STEP, 4),
-        _Case(
-            "ReLU", ufm.ExtendedMSE(**relu, weight_decays=(1e-4, 1e-4), nonlinearity="relu"), 20 * few, 1e-3, 20 * few
-        ),
+        _Case("ReLU, from the start", nonlinear, 20 * few, 1e-3, 20 * few),
+        _Case("ReLU, near collapse", nonlinear, 20 * few, 1e-3, 20 * few, _near_collapse),
     ]  # fmt: skip
+
+
+def _near_collapse(problem: Any) -> ufm.State:
+    """The minimizer, with noise of a hundredth of the features."""
+    state = ufm.minimizer(problem).state()
+    features = state.features
+    noise = np.random.default_rng(0).standard_normal(features.shape)
+    return replace(state, features=features + 1e-2 * np.sqrt(np.mean(features**2)) * noise)
 
 
 def _baseline(problem: Any, state: ufm.State) -> torch_ufm.Linear | torch_ufm.Relu:
@@ -91,7 +100,7 @@ def _baseline(problem: Any, state: ufm.State) -> torch_ufm.Linear | torch_ufm.Re
 
 def _compare(case: _Case, repeats: int, table: Table) -> None:
     problem = case.problem
-    state = problem.initial_state(0)
+    state = case.start(problem)
     difference = _require_equal(problem, state, case.step)
 
     def ours(iterations: int) -> ufm.Trajectory:

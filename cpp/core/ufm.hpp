@@ -9,6 +9,7 @@
 namespace ncfast::ufm {
 
 constexpr Index kLanes = 8;
+constexpr Index kMaxWidth = 64;  // columns of a tile
 
 /// Row-major matrix; `stride` is a multiple of kLanes, entries from `cols` on are zero.
 struct Panel {
@@ -95,7 +96,7 @@ struct ColumnsJob {
     double* fit;               // sum of losses, not divided
     double* squared_gradient;  // sum of q ||g||^2, without `update` only
     double* squared_columns;   // sum of q ||x||^2, without `update` only
-    double* partials;          // (groups, partial_size)
+    double* partials;          // (groups, partial_size), zero in padding
     Index partial_size;        // gradients, bias gradient, kLanes sums
     double* scratch;           // (threads, scratch_size)
     Index scratch_size;

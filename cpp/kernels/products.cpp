@@ -99,6 +99,24 @@ void multiply_rows(Operand<T> a, Index group_step, Index rows, Index depth, cons
     }
 }
 
+// Brings rows of a panel together, a square of vectors at a time; returns how many of their terms are done.
+template <class T>
+Index turn(const T* rows, Index stride, Index depth, T* out) {
+    constexpr Index kLanes = VectorOf<T>::kLanes;
+    using Square = Eigen::Matrix<T, kLanes, kLanes>;
+    const Index done = depth / kLanes * kLanes;
+    for (Index j = 0; j < kPanelCols<T>; j += kLanes) {
+        for (Index t = 0; t < done; t += kLanes) {
+            Square square = Eigen::Map<const Square, 0, Eigen::OuterStride<>>(rows + j * stride + t,
+                                                                              Eigen::OuterStride<>(stride));
+            square.transposeInPlace();
+            Eigen::Map<Square, 0, Eigen::OuterStride<>>(out + t * kPanelCols<T> + j,
+                                                        Eigen::OuterStride<>(kPanelCols<T>)) = square;
+        }
+    }
+    return done;
+}
+
 // Brings `rows` rows together, kTileRows at a time: reading each term of them far from the last one would
 // miss the cache.
 template <class T>
@@ -136,11 +154,13 @@ void Packed<T>::fill(const Operand<T>& b, Index rows, Index panel) {
         if (b.row_step == 1 && count == kCols) {
             for (Index t = 0; t < depth; ++t)
                 std::memcpy(out + t * kCols, b.at(first, k + t), kCols * sizeof(T));
-        } else {
-            for (Index j = 0; j < count; ++j) {
-                const T* from = b.at(first + j, k);
-                for (Index t = 0; t < depth; ++t) out[t * kCols + j] = from[t * b.col_step];
-            }
+            continue;
+        }
+        Index turned = 0;
+        if (b.col_step == 1 && count == kCols) turned = turn(b.at(first, k), b.row_step, depth, out);
+        for (Index j = 0; j < count; ++j) {
+            const T* from = b.at(first + j, k);
+            for (Index t = turned; t < depth; ++t) out[t * kCols + j] = from[t * b.col_step];
         }
     }
 }

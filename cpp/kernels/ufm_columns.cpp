@@ -1,4 +1,5 @@
 #include <cmath>
+#include <cstring>
 
 #include "kernels/kernels.hpp"
 #include "kernels/ufm_products.hpp"
@@ -63,6 +64,7 @@ class Tile {
         }
         slopes_[0] = scratch;
         slopes_[1] = scratch + largest * width_;
+        room_ = scratch + 2 * largest * width_;
     }
 
     void forward(Sums& sums) {
@@ -85,52 +87,49 @@ class Tile {
         }
     }
 
-    // Adds this tile's share of the gradients to `gradients`, and leaves that of its columns in slopes().
-    void backward(double* gradients) {
+    // Adds this tile's share of the gradients to `gradients`, where it is the first of them unless `add`, and
+    // leaves that of its columns in slopes_[0].
+    void backward(double* gradients, bool add) {
         Panel slopes = level(job_.num_maps - 1);
         add_bias_gradient(slopes, gradients);
         for (Index m = job_.num_maps - 1; m >= 0; --m) {
-            const Panel& map = job_.maps[m];
             const Panel input = m > 0 ? level(m - 1) : columns();
-            const Panel& gradient = job_.gradients[m];
-            add_outer(slopes, input, width_,
-                      {gradients + (gradient.data - job_.gradients[0].data), gradient.rows, gradient.cols,
-                       gradient.stride});
-            const Panel below{slopes_[m % 2], map.cols, width_, width_};
-            turned_.multiply_by(m, slopes, below);
-            if (m > 0) {
-                const Eigen::Map<const Eigen::ArrayXd> passed(input.data, input.rows * width_);
-                Eigen::Map<Eigen::ArrayXd> all(below.data, input.rows * width_);
-                all = (passed > 0.0).select(all, 0.0);
+            Panel gradient = job_.gradients[m];
+            gradient.data = gradients + (gradient.data - job_.gradients[0].data);
+            const Panel below{slopes_[m % 2], job_.maps[m].cols, width_, width_};
+            if (slopes.rows < gradient.rows) {
+                multiply_awake(slopes, input, gradient, add);
+                multiply_by_awake(m, slopes, below);
+            } else {
+                multiply_outer(slopes, input, width_, gradient, add);
+                turned_.multiply_by(m, slopes, below);
             }
-            slopes = below;
+            slopes = m > 0 ? through_relu(m - 1, below) : below;
         }
     }
 
     void step() {
-        alignas(64) double scale[kLanes];
-        for (Index p = 0; p < width_; p += kLanes) {
-            share_of_a_sample(p, scale);
-            for (Index j = 0; j < job_.maps[0].cols; ++j) {
-                const double* slope = slopes_[0] + j * width_ + p;
-                const Index first = first_ + j * width_ + p;
-                double* x = job_.tiles.columns.values + first;
-                move(job_.tiles.columns, first, kLanes, job_.rule,
-                     [&](Index i) { return scale[i] * slope[i] + job_.feature_decay * x[i]; });
-                for (Index i = 0; job_.nonnegative && i < kLanes; ++i) x[i] = larger(x[i], 0.0);
-            }
+        alignas(64) double scale[ufm::kMaxWidth];
+        set_shares_of_a_sample(scale);
+        for (Index j = 0; j < job_.maps[0].cols; ++j) {
+            const double* slope = slopes_[0] + j * width_;
+            const Index first = first_ + j * width_;
+            double* x = job_.tiles.columns.values + first;
+            move(job_.tiles.columns, first, width_, job_.rule,
+                 [&](Index i) { return scale[i] * slope[i] + job_.feature_decay * x[i]; });
+            for (Index i = 0; job_.nonnegative && i < width_; ++i) x[i] = larger(x[i], 0.0);
         }
     }
 
     void add_squares(Sums& sums) const {
-        alignas(64) double scale[kLanes];
-        for (Index p = 0; p < width_; p += kLanes) {
-            share_of_a_sample(p, scale);
-            const ConstLanesAt q(multiplicities_ + p);
-            for (Index j = 0; j < job_.maps[0].cols; ++j) {
+        alignas(64) double scale[ufm::kMaxWidth];
+        set_shares_of_a_sample(scale);
+        for (Index j = 0; j < job_.maps[0].cols; ++j) {
+            for (Index p = 0; p < width_; p += kLanes) {
+                const ConstLanesAt q(multiplicities_ + p);
                 const ConstLanesAt slope(slopes_[0] + j * width_ + p);
                 const ConstLanesAt x(job_.tiles.columns.values + first_ + j * width_ + p);
-                const Lanes g = ConstLanesAt(scale) * slope + job_.feature_decay * x;
+                const Lanes g = ConstLanesAt(scale + p) * slope + job_.feature_decay * x;
                 sums.squared_gradient += q * g.square();
                 sums.squared_columns += q * x.square();
             }
@@ -146,10 +145,54 @@ class Tile {
         return {data, job_.maps[m].rows, width_, width_};
     }
 
+    // Slopes of what enters the ReLU after map m from those of what leaves it. Near collapse a tile's
+    // samples, most of one class, leave most units asleep: their rows, all zero, are then left out.
+    Panel through_relu(Index m, const Panel& slopes) {
+        const double* passed = level(m).data;
+        awake_.resize(slopes.rows);
+        Index awake = 0;
+        for (Index r = 0; r < slopes.rows; ++r) {
+            const Eigen::Map<const Eigen::ArrayXd> x(passed + r * width_, width_);
+            Eigen::Map<Eigen::ArrayXd> row(slopes.data + r * width_, width_);
+            row = (x > 0.0).select(row, 0.0);
+            if (x.maxCoeff() > 0.0) awake_[awake++] = r;
+        }
+        const bool pays = 4 * awake <= 3 * slopes.rows && !is_small(slopes.rows, job_.maps[m].cols, width_);
+        if (!pays) return slopes;
+        const Panel kept{slopes.data, awake, width_, width_};
+        gather_awake(slopes, kept);
+        return kept;
+    }
+
+    void gather_awake(const Panel& from, const Panel& to) const {
+        for (Index i = 0; i < to.rows; ++i) {
+            std::memmove(to.data + i * to.stride, from.data + awake_[i] * from.stride,
+                         static_cast<std::size_t>(from.stride) * sizeof(double));
+        }
+    }
+
+    // multiply_outer for slopes of units awake.
+    void multiply_awake(const Panel& slopes, const Panel& input, const Panel& gradient, bool add) const {
+        const Panel part{room_, slopes.rows, gradient.cols, gradient.stride};
+        multiply_outer(slopes, input, width_, part);
+        if (!add) view(gradient, gradient.cols).setZero();
+        for (Index i = 0; i < part.rows; ++i) {
+            view(gradient, gradient.cols).row(awake_[i]) += view(part, part.cols).row(i);
+        }
+    }
+
+    // out = A^T B for map m, B the slopes of units awake.
+    void multiply_by_awake(Index m, const Panel& slopes, const Panel& out) const {
+        const Panel& map = job_.maps[m];
+        const Panel part{room_, slopes.rows, map.cols, map.stride};
+        gather_awake(map, part);
+        multiply(part, true, slopes, width_, out);
+    }
+
     // Slopes carry the multiplicity; the gradient of one sample does not.
-    void share_of_a_sample(Index p, double* scale) const {
-        for (Index i = 0; i < kLanes; ++i) {
-            const double q = multiplicities_[p + i];
+    void set_shares_of_a_sample(double* scale) const {
+        for (Index i = 0; i < width_; ++i) {
+            const double q = multiplicities_[i];
             scale[i] = q > 0 ? 1 / (q * job_.samples) : 0;
         }
     }
@@ -242,11 +285,16 @@ class Tile {
     const double* multiplicities_;
     double* levels_;
     double* slopes_[2];
+    double* room_;                                  // of a map
+    Eigen::Array<Index, Eigen::Dynamic, 1> awake_;  // rows kept
 };
 
 void run_group(const ColumnsJob& job, const TurnedMaps& turned, Index group, double* scratch,
                double* partial) {
-    for (Index i = 0; i < job.partial_size; ++i) partial[i] = 0;
+    // The first tile sets the gradients of the maps.
+    const Panel& last = job.gradients[job.num_maps - 1];
+    for (Index i = last.data + last.rows * last.stride - job.gradients[0].data; i < job.partial_size; ++i)
+        partial[i] = 0;
     Sums sums;
     const ufm::Tiles& tiles = job.tiles;
     const Index first = group * tiles.num_tiles / tiles.num_groups;
@@ -254,7 +302,7 @@ void run_group(const ColumnsJob& job, const TurnedMaps& turned, Index group, dou
     for (Index t = first; t < end; ++t) {
         Tile tile(job, turned, t, scratch);
         tile.forward(sums);
-        tile.backward(partial);
+        tile.backward(partial, t > first);
         if (job.update) {
             tile.step();
         } else {

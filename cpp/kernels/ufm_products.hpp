@@ -98,9 +98,10 @@ inline void multiply(const Panel& a, bool transposed, const Panel& b, Index widt
     multiply(left, out.rows, packed, 0, width, out.data, out.stride);
 }
 
-/// out += A B^T over the first `width` columns of both.
-inline void add_outer(const Panel& a, const Panel& b, Index width, const Panel& out) {
+/// out = A B^T, or out += A B^T, over the first `width` columns of both.
+inline void multiply_outer(const Panel& a, const Panel& b, Index width, const Panel& out, bool add = false) {
     if (is_small(a.rows, b.rows, width)) {
+        if (!add) view(out, b.rows).setZero();
         for (Index i = 0; i < a.rows; ++i) {
             Index j = 0;
             for (; j + 4 <= b.rows; j += 4) multiply_dots<1, 4>(a, i, b, j, width, out);
@@ -110,7 +111,7 @@ inline void add_outer(const Panel& a, const Panel& b, Index width, const Panel& 
     }
     Packed<double> packed(width, b.rows);
     packed.fill(rows_of<double>(b.data, b.stride), b.rows);
-    multiply(rows_of<double>(a.data, a.stride), a.rows, packed, 0, b.rows, out.data, out.stride, true);
+    multiply(rows_of<double>(a.data, a.stride), a.rows, packed, 0, b.rows, out.data, out.stride, add);
 }
 
 /// The same as `multiply` over all columns of B, by a team.
@@ -126,9 +127,7 @@ inline void outer_by_team(const Panel& a, const Panel& b, const Panel& out, int 
     for_units(blocks_of(b.rows, kSplit), threads, [&](Index u, Index) {
         const Index rows = smaller<Index>(kSplit, b.rows - u * kSplit);
         const Panel part{b.data + u * kSplit * b.stride, rows, b.cols, b.stride};
-        const Panel target = columns_of(out, u * kSplit, rows);
-        view(target, rows).setZero();
-        add_outer(a, part, a.stride, target);
+        multiply_outer(a, part, a.stride, columns_of(out, u * kSplit, rows));
     });
 }
 

@@ -10,11 +10,12 @@
 namespace ncfast::ufm {
 namespace {
 
-constexpr Index kTile = 64;              // columns, at most
 constexpr Index kMaxGroups = 16;         // units of work in a pass
 constexpr Index kMaxPartials = 1 << 23;  // doubles
 
-Index padded(Index size) { return (size + kLanes - 1) / kLanes * kLanes; }
+Index blocks_of(Index size, Index unit) { return (size + unit - 1) / unit; }
+
+Index padded(Index size) { return blocks_of(size, kLanes) * kLanes; }
 
 Index size_of(const Panel& panel) { return panel.rows * panel.stride; }
 
@@ -27,14 +28,19 @@ double dot(const double* x, Index size) {
 }  // namespace
 
 Buffer::Buffer(Index size)
-    : data_(static_cast<double*>(
+    : size_(size),
+      data_(static_cast<double*>(
           ::operator new[](static_cast<std::size_t>(size) * sizeof(double), std::align_val_t{64}))) {
     std::fill_n(data_.get(), size, 0.0);
 }
 
+void Buffer::grow_to(Index size) {
+    if (size > size_) *this = Buffer(size);
+}
+
 Descent::Store::Store(Index rows_, Index num_features, Index num_outputs, Index slots_)
     : rows(rows_),
-      width(padded((rows + (rows + kTile - 1) / kTile - 1) / ((rows + kTile - 1) / kTile))),
+      width(padded(blocks_of(rows, blocks_of(rows, kMaxWidth)))),
       num_tiles((rows + width - 1) / width),
       num_groups(std::min(num_tiles, kMaxGroups)),
       targets(num_tiles * width * num_outputs),
@@ -197,9 +203,14 @@ double Descent::pass(const Store& store, bool update, double samples, double fea
     Index largest = maps[0].cols;
     for (Index m = 0; m < num_maps; ++m) largest = std::max(largest, maps[m].rows);
     Index scratch_size = 2 * largest * store.width;
-    for (Index m = 0; m < num_maps; ++m) scratch_size += maps[m].rows * store.width;
-    partials_.resize(std::max(partials_.size(), static_cast<std::size_t>(tiles.num_groups * partial_size)));
-    scratch_.resize(std::max(scratch_.size(), static_cast<std::size_t>(column_threads_ * scratch_size)));
+    Index room = 0;
+    for (Index m = 0; m < num_maps; ++m) {
+        scratch_size += maps[m].rows * store.width;
+        room = std::max(room, size_of(maps[m]));
+    }
+    scratch_size += room;
+    partials_.grow_to(tiles.num_groups * partial_size);
+    scratch_.grow_to(column_threads_ * scratch_size);
     double fit = 0;
     kernel.columns({maps,
                     num_maps,

@@ -55,12 +55,15 @@ enum class Status { running, small_gradient, small_change, diverged };
 class Buffer {
   public:
     explicit Buffer(Index size);
+    /// Makes room for `size` values, all zero, where there was less.
+    void grow_to(Index size);
     double* data() const { return data_.get(); }
 
   private:
     struct Free {
         void operator()(double* data) const { ::operator delete[](data, std::align_val_t{64}); }
     };
+    Index size_;
     std::unique_ptr<double[], Free> data_;
 };
 
@@ -135,7 +138,7 @@ class Descent {
     std::vector<double> shares_;  // of each class: 1 / its columns
     Store all_;
     std::unique_ptr<Store> batch_;
-    std::vector<double> partials_, scratch_;
+    Buffer partials_{0}, scratch_{0};
     double squared_gradient_ = 0, squared_columns_ = 0;
     std::vector<double> records_;
     int column_threads_ = 1, chain_threads_ = 1;
