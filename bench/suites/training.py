@@ -81,7 +81,7 @@ def _passes(options: Options, samples: int) -> Table:
             for _ in range(epochs):
                 train()
             nc1 = measured()
-            took = timing.interleaved({"bare": bare, "measured": measured}, options.repeats)
+            took = timing.interleaved({"bare": bare, "measured": measured}, 3 * options.repeats)
             alone, whole = took["bare"].median, took["measured"].median
             state = f"{epochs} epochs"
             table.rows.append([str(rows), state, f"{nc1:.2g}", seconds(alone), seconds(whole), ratio(whole / alone)])

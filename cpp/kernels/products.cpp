@@ -1,6 +1,7 @@
 #include "kernels/products.hpp"
 
 #include <cstring>
+#include <type_traits>
 
 namespace ncfast::NCFAST_ISA {
 namespace {
@@ -77,26 +78,26 @@ void multiply_panel(const Operand<T>& a, Index depth, const T* panel, Index cols
     }
 }
 
-// `rows` rows of a against one panel. Rows may be packed, R at a time: group_step is then what leads from one
-// group of kTileRows to the next.
+// `rows` rows of a against one panel. Rows may be packed, kTileRows at a time: group_step is then what leads
+// from one group of them to the next.
 template <class T>
 void multiply_rows(Operand<T> a, Index group_step, Index rows, Index depth, const T* panel, Index cols,
                    T* out, Index out_stride, bool add) {
-    for (; rows >= kTileRows; rows -= kTileRows) {
-        multiply_panel<kTileRows>(a, depth, panel, cols, out, out_stride, add);
-        a.data += group_step;
-        out += kTileRows * out_stride;
-    }
-    for (; rows >= 4; rows -= 4) {
-        multiply_panel<4>(a, depth, panel, cols, out, out_stride, add);
-        a.data += 4 * a.row_step;
-        out += 4 * out_stride;
-    }
-    for (; rows > 0; --rows) {
-        multiply_panel<1>(a, depth, panel, cols, out, out_stride, add);
-        a.data += a.row_step;
-        out += out_stride;
-    }
+    const auto run = [&](auto count, Index step, Index least) {
+        constexpr int kRows = decltype(count)::value;
+        for (; rows >= least; rows -= kRows) {
+            multiply_panel<kRows>(a, depth, panel, cols, out, out_stride, add);
+            a.data += step;
+            out += kRows * out_stride;
+        }
+    };
+    // Twice 8 rows take less than 12 and 4.
+    const bool packed = group_step != kTileRows * a.row_step;
+    const bool ends_on_8 = kTileRows == 12 && !packed && rows % 12 == 4;
+    run(std::integral_constant<int, kTileRows>{}, group_step, ends_on_8 ? 2 * kTileRows : kTileRows);
+    if constexpr (kTileRows > 8) run(std::integral_constant<int, 8>{}, 8 * a.row_step, 8);
+    run(std::integral_constant<int, 4>{}, 4 * a.row_step, 4);
+    run(std::integral_constant<int, 1>{}, a.row_step, 1);
 }
 
 // Brings rows of a panel together, a square of vectors at a time; returns how many of their terms are done.

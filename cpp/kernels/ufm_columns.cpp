@@ -25,7 +25,13 @@ class TurnedMaps {
         : job_(job), values_(new RowMajor<double>[static_cast<std::size_t>(job.num_maps)]) {
         for (Index m = 0; m < job.num_maps; ++m) {
             const Panel& map = job.maps[m];
-            if (!is_small(map.rows, map.cols, job.tiles.width)) values_[m] = view(map, map.cols).transpose();
+            if (is_small(map.rows, map.cols, job.tiles.width)) continue;
+            values_[m].resize(map.cols, map.rows);
+            for_units(blocks_of(map.rows, kSplit), job.threads, [&](Index u, Index) {
+                const Index rows = smaller(kSplit, map.rows - u * kSplit);
+                values_[m].middleCols(u * kSplit, rows) =
+                    view(map, map.cols).middleRows(u * kSplit, rows).transpose();
+            });
         }
     }
     ~TurnedMaps() { delete[] values_; }
@@ -148,14 +154,18 @@ class Tile {
     // Slopes of what enters the ReLU after map m from those of what leaves it. Near collapse a tile's
     // samples, most of one class, leave most units asleep: their rows, all zero, are then left out.
     Panel through_relu(Index m, const Panel& slopes) {
-        const double* passed = level(m).data;
+        const double* x = level(m).data;
+        double* row = slopes.data;
         awake_.resize(slopes.rows);
         Index awake = 0;
-        for (Index r = 0; r < slopes.rows; ++r) {
-            const Eigen::Map<const Eigen::ArrayXd> x(passed + r * width_, width_);
-            Eigen::Map<Eigen::ArrayXd> row(slopes.data + r * width_, width_);
-            row = (x > 0.0).select(row, 0.0);
-            if (x.maxCoeff() > 0.0) awake_[awake++] = r;
+        for (Index r = 0; r < slopes.rows; ++r, x += width_, row += width_) {
+            double most = 0;
+#pragma omp simd reduction(max : most)
+            for (Index i = 0; i < width_; ++i) {
+                row[i] = x[i] > 0 ? row[i] : 0;
+                most = x[i] > most ? x[i] : most;
+            }
+            if (most > 0) awake_[awake++] = r;
         }
         const bool pays = 4 * awake <= 3 * slopes.rows && !is_small(slopes.rows, job_.maps[m].cols, width_);
         if (!pays) return slopes;

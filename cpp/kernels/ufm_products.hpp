@@ -16,7 +16,13 @@ using LanesAt = Eigen::Map<Lanes>;
 using ConstLanesAt = Eigen::Map<const Lanes>;
 
 constexpr Index kSmallProduct = 1 << 15;  // multiplications
-constexpr Index kSplit = 64;              // columns of a large product per unit of work
+constexpr Index kFewRows = 12;            // of a product: not worth packing the other operand
+#if defined(__AVX512F__)
+constexpr int kRowsAtOnce = 8;
+#else
+constexpr int kRowsAtOnce = 4;
+#endif
+constexpr Index kSplit = 64;  // columns of a large product per unit of work
 
 inline RowMap<double> view(const Panel& p, Index cols) {
     return {p.data, p.rows, cols, Eigen::OuterStride<>(p.stride)};
@@ -51,8 +57,11 @@ void multiply_rows(const double* a, Index row_step, Index col_step, const Panel&
 inline void multiply_small(const double* a, Index row_step, Index col_step, const Panel& b, Index width,
                            const Panel& out) {
     Index r = 0;
-    for (; r + 4 <= out.rows; r += 4)
-        multiply_rows<4>(a + r * row_step, row_step, col_step, b, width, out.data + r * out.stride,
+    for (; r + kRowsAtOnce <= out.rows; r += kRowsAtOnce)
+        multiply_rows<kRowsAtOnce>(a + r * row_step, row_step, col_step, b, width, out.data + r * out.stride,
+                                   out.stride);
+    for (; r + 2 <= out.rows; r += 2)
+        multiply_rows<2>(a + r * row_step, row_step, col_step, b, width, out.data + r * out.stride,
                          out.stride);
     for (; r < out.rows; ++r)
         multiply_rows<1>(a + r * row_step, row_step, col_step, b, width, out.data + r * out.stride,
@@ -87,7 +96,7 @@ inline bool is_small(Index rows, Index inner, Index cols) { return rows * inner 
 
 /// out = A B, or A^T B; the first `width` columns of B, a multiple of kLanes.
 inline void multiply(const Panel& a, bool transposed, const Panel& b, Index width, const Panel& out) {
-    if (is_small(a.rows, a.cols, width)) {
+    if (is_small(a.rows, a.cols, width) || out.rows <= kFewRows) {
         multiply_small(a.data, transposed ? 1 : a.stride, transposed ? a.stride : 1, b, width, out);
         return;
     }
@@ -107,6 +116,15 @@ inline void multiply_outer(const Panel& a, const Panel& b, Index width, const Pa
             for (; j + 4 <= b.rows; j += 4) multiply_dots<1, 4>(a, i, b, j, width, out);
             for (; j < b.rows; ++j) multiply_dots<1, 1>(a, i, b, j, width, out);
         }
+        return;
+    }
+    if (a.rows <= kFewRows && b.rows > 4 * a.rows) {  // pack the short one: (B A^T)^T
+        Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic> turned(a.rows, b.rows);
+        Packed<double> packed(width, a.rows);
+        packed.fill(rows_of<double>(a.data, a.stride), a.rows);
+        multiply(rows_of<double>(b.data, b.stride), b.rows, packed, 0, a.rows, turned.data(), a.rows);
+        if (!add) view(out, b.rows).setZero();
+        view(out, b.rows) += turned;
         return;
     }
     Packed<double> packed(width, b.rows);
