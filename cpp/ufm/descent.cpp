@@ -41,7 +41,7 @@ void Buffer::grow_to(Index size) {
 Descent::Store::Store(Index rows_, Index num_features, Index num_outputs, Index slots_)
     : rows(rows_),
       width(padded(blocks_of(rows, blocks_of(rows, kMaxWidth)))),
-      num_tiles((rows + width - 1) / width),
+      num_tiles(blocks_of(rows, width)),
       num_groups(std::min(num_tiles, kMaxGroups)),
       targets(num_tiles * width * num_outputs),
       multiplicities(num_tiles * width),
@@ -203,10 +203,10 @@ double Descent::pass(const Store& store, bool update, double samples, double fea
     Index largest = maps[0].cols;
     for (Index m = 0; m < num_maps; ++m) largest = std::max(largest, maps[m].rows);
     Index scratch_size = 2 * largest * store.width;
-    Index room = 0;
+    Index room = 0;  // for the units awake of one map that a ReLU follows
     for (Index m = 0; m < num_maps; ++m) {
         scratch_size += maps[m].rows * store.width;
-        room = std::max(room, size_of(maps[m]));
+        if (m + 1 < num_maps) room = std::max(room, size_of(maps[m]));
     }
     scratch_size += room;
     partials_.grow_to(tiles.num_groups * partial_size);
