@@ -46,6 +46,14 @@ OTHERS: dict[str, ufm.Problem] = {
         weight_decays=(1e-3, 1e-3),
         nonlinearity="relu",
     ),
+    "large relu, few outputs": ufm.ExtendedMSE(
+        num_classes=10,
+        num_features=76,
+        samples_per_class=12,
+        feature_decay=1e-3,
+        weight_decays=(1e-3, 1e-3),
+        nonlinearity="relu",
+    ),
     "cross-entropy": ufm.CrossEntropy(**SIZES, weight_decay=4e-3),
     "cross-entropy, biased": ufm.CrossEntropy(**UNEVEN, weight_decay=4e-3, bias=0.01),
     "label smoothing": ufm.CrossEntropy(**SIZES, weight_decay=4e-3, label_smoothing=0.1),
@@ -292,7 +300,7 @@ def test_metrics_are_those_of_the_package() -> None:
         assert run.metrics[name][-1] == pytest.approx(report[name], rel=1e-9), name
 
 
-@pytest.mark.parametrize("name", ["large", "large relu", "three layers", "cross-entropy"])
+@pytest.mark.parametrize("name", ["large", "large relu", "large relu, few outputs", "three layers", "cross-entropy"])
 @pytest.mark.parametrize("settings", [{}, {"optimizer": "adam", "batch_size": 70}])
 def test_same_bits_for_any_number_of_threads(name: str, settings: dict[str, Any]) -> None:
     problem, start, _ = start_of(name)
