@@ -195,9 +195,8 @@ def test_full_dynamics_are_those_of_a_plain_simulation(name: str, rule: str) -> 
         np.testing.assert_allclose(found, wanted, rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.parametrize("layers", [2, 3])
-def test_units_that_are_asleep(layers: int) -> None:
-    """Where a class leaves most units asleep they are left out of the products; nothing else changes."""
+def sleepy(layers: int) -> tuple[ufm.Problem, ufm.State]:
+    """A problem and a start where most classes leave most units asleep."""
     problem = ufm.ExtendedMSE(
         num_classes=5,
         num_features=70,
@@ -212,19 +211,59 @@ def test_units_that_are_asleep(layers: int) -> None:
     features[np.arange(len(features)), problem.labels] += 2.0
     features[problem.labels == 4] = -1.0  # of this class all units sleep in the first layer
     outer, *inner = start.weights
-    start = ufm.State((outer, *(np.where(w < 0.03, w - 0.05, w) for w in inner)), features, start.bias)
-    awake = [level > 0 for level in plain.levels_of(plain_model(problem), plain_start(start))[2::2]]
-    shares = [np.mean([level[:, t : t + 64].any(axis=1).mean() for t in range(0, 201, 64)]) for level in awake]
-    assert max(shares) < 0.75
-    run = ufm.descend(problem, initial=start, iterations=EVERY, record_every=EVERY, step=0.002)
-    losses, _, end = simulate(problem, start, iterations=EVERY, step=0.002)
-    assert losses[-1] < losses[0]
-    np.testing.assert_allclose(run.loss, losses, rtol=1e-12)
+    return problem, ufm.State((outer, *(np.where(w < 0.03, w - 0.05, w) for w in inner)), features, start.bias)
+
+
+def awake_in_tiles(model: plain.Model, x: plain.Variables) -> list[Any]:
+    """Whether a unit is awake somewhere in a tile of 56 samples, at each level after a ReLU."""
+    tiles = [slice(t, t + 56) for t in range(0, 201, 56)]
+    return [np.stack([level[:, t].any(axis=1) for t in tiles]) for level in plain.levels_of(model, x)[2::2]]
+
+
+@pytest.mark.parametrize(
+    ("layers", "rule"),
+    [
+        (2, {"step": 0.01}),
+        (2, {"step": 0.003, "momentum": 0.8}),
+        (2, {"step": 0.003, "optimizer": "adam"}),
+        (3, {"step": 0.003, "optimizer": "adam"}),
+    ],
+)
+def test_units_that_are_asleep(layers: int, rule: dict[str, Any]) -> None:
+    """Units asleep for all of a tile are left out of the products, until they wake; nothing else changes."""
+    problem, start = sleepy(layers)
+    model, x = plain_model(problem), plain_start(start)
+    awake = [awake_in_tiles(model, x)]
+    for t in range(100):
+        adam = (t + 1) * ("optimizer" in rule)
+        plain.step(model, x, rule["step"], momentum=rule.get("momentum", 0.0), nesterov=False, adam=adam, rows=None)
+        awake.append(awake_in_tiles(model, x))
+    for level in zip(*awake, strict=True):
+        assert np.mean(np.mean(level, axis=2) < 0.75) > 0.3  # of tiles leave units out
+    first = np.array([level[0] for level in awake])
+    assert np.sum(first[1:] & ~first[:-1]) >= 5
+    run = ufm.descend(problem, initial=start, iterations=100, record_every=100, **rule)
+    assert run.loss[-1] == pytest.approx(plain.loss_and_gradient(model, x)[0], rel=1e-12)
     assert isinstance(run.final, ufm.State)
-    np.testing.assert_allclose(run.final.features, end.features.T, rtol=1e-10, atol=1e-12)
-    for found, wanted in zip(run.final.weights, reversed(end.weights), strict=True):
+    np.testing.assert_allclose(run.final.features, x.features.T, rtol=1e-10, atol=1e-12)
+    for found, wanted in zip(run.final.weights, reversed(x.weights), strict=True):
         np.testing.assert_allclose(found, wanted, rtol=1e-10, atol=1e-12)
-    np.testing.assert_allclose(run.final.bias, end.bias, rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(run.final.bias, x.bias, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("layers", [2, 3])
+def test_what_is_known_of_units_asleep_leaves_no_trace(layers: int) -> None:
+    """A descent that starts again knows nothing of them, and goes on bit for bit."""
+    problem, start = sleepy(layers)
+    settings: dict[str, Any] = {"step": 0.01, "record_every": 50}
+    whole = ufm.descend(problem, initial=start, iterations=60, **settings)
+    pieces = start
+    for iterations in (1, 2, 17, 40):
+        pieces = ufm.descend(problem, initial=pieces, iterations=iterations, **settings).final
+    for found, wanted in zip(
+        (*pieces.weights, pieces.features), (*whole.final.weights, whole.final.features), strict=True
+    ):
+        assert np.array_equal(found, wanted)
 
 
 @pytest.mark.parametrize("name", ["free bias", "three layers", "relu", "cross-entropy"])

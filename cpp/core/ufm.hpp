@@ -73,6 +73,19 @@ struct Tiles {
     Index num_groups;  // runs of tiles that are summed in order; the unit of work
 };
 
+/// What is kept between passes that see the same columns, so that units which are surely asleep in a whole
+/// tile need not be multiplied out (see kernels/ufm_awake.hpp). Where columns have moved in another way,
+/// longest_column is infinite. All null where nothing is kept.
+struct Margins {
+    double* values;  // (tiles, rows of maps[0]): at least so far below zero in all columns, if positive
+    double* longest_column;  // (tiles)
+    double* longest_step;    // (tiles): of a column, in the last pass
+    double* rows_before;     // maps[0] as the last pass took it
+    double* row_lengths;     // (rows)
+    double* row_lengths_before;
+    double* rows_moved;
+};
+
 /// One pass over all columns: residuals, gradient sums, and with `update` a step of the columns.
 ///
 /// maps[0] acts on a column, a ReLU stands between maps. A column x that stands for q samples adds
@@ -91,6 +104,7 @@ struct ColumnsJob {
     bool nonnegative;  // columns are projected after a step
     bool update;
     Rule rule;
+    Margins margins;
     const Panel* gradients;    // one per map, one buffer from gradients[0].data on
     double* bias_gradient;     // (outputs, padded) or null, directly after them
     double* fit;               // sum of losses, not divided

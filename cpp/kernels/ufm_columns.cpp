@@ -1,7 +1,9 @@
 #include <cmath>
 #include <cstring>
+#include <memory>
 
 #include "kernels/kernels.hpp"
+#include "kernels/ufm_awake.hpp"
 #include "kernels/ufm_products.hpp"
 #include "kernels/ufm_update.hpp"
 
@@ -61,12 +63,16 @@ class Tile {
           turned_(turned),
           width_(job.tiles.width),
           index_(index),
-          multiplicities_(job.tiles.multiplicities + index * width_) {
+          multiplicities_(job.tiles.multiplicities + index * width_),
+          watches_(watches(job)),
+          units_(new Units[static_cast<std::size_t>(job.num_maps) + 1]) {
         levels_ = scratch;
         Index largest = job.maps[0].cols;
+        units_[0].count = job.maps[0].cols;
         for (Index m = 0; m < job.num_maps; ++m) {
             scratch += job.maps[m].rows * width_;
             largest = larger(largest, job.maps[m].rows);
+            units_after(m).count = job.maps[m].rows;
         }
         slopes_[0] = scratch;
         slopes_[1] = scratch + largest * width_;
@@ -74,15 +80,13 @@ class Tile {
     }
 
     void forward(Sums& sums) {
+        if (watches_) choose_candidates();
         Panel input = columns();
         for (Index m = 0; m < job_.num_maps; ++m) {
-            const Panel output = level(m);
-            multiply(job_.maps[m], false, input, width_, output);
-            if (m + 1 < job_.num_maps) {
-                Eigen::Map<Eigen::ArrayXd> all(output.data, output.rows * width_);
-                all = all.max(0.0);
-            }
-            input = output;
+            multiply(part_of(job_.maps[m], units_after(m), units_before(m), room_), false, input, width_,
+                     level(m));
+            if (m + 1 < job_.num_maps) rectify(m);
+            input = level(m);
         }
         for (Index p = 0; p < width_; p += kLanes) {
             if (job_.loss == Loss::square) {
@@ -102,29 +106,47 @@ class Tile {
             const Panel input = m > 0 ? level(m - 1) : columns();
             Panel gradient = job_.gradients[m];
             gradient.data = gradients + (gradient.data - job_.gradients[0].data);
-            const Panel below{slopes_[m % 2], job_.maps[m].cols, width_, width_};
-            if (slopes.rows < gradient.rows) {
-                multiply_awake(slopes, input, gradient, add);
-                multiply_by_awake(m, slopes, below);
+            const Units& rows = units_after(m);
+            const Units& cols = units_before(m);
+            const Panel below{slopes_[m % 2], cols.count, width_, width_};
+            if (rows.some || cols.some) {
+                const Panel part{room_, rows.count, cols.count, gradient.stride};
+                multiply_outer(slopes, input, width_, part);
+                if (!add) view(gradient, gradient.cols).setZero();
+                add_part(part, rows, cols, gradient);
+                multiply(part_of(job_.maps[m], rows, cols, room_), true, slopes, width_, below);
             } else {
                 multiply_outer(slopes, input, width_, gradient, add);
                 turned_.multiply_by(m, slopes, below);
             }
-            slopes = m > 0 ? through_relu(m - 1, below) : below;
+            if (m > 0) mask(m - 1, below);
+            slopes = below;
         }
     }
 
     void step() {
         alignas(64) double scale[ufm::kMaxWidth];
+        alignas(64) double before[ufm::kMaxWidth];
+        alignas(64) double moved[ufm::kMaxWidth] = {};    // squared, of each column
+        alignas(64) double lengths[ufm::kMaxWidth] = {};  // the same
         set_shares_of_a_sample(scale);
         for (Index j = 0; j < job_.maps[0].cols; ++j) {
             const double* slope = slopes_[0] + j * width_;
             const Index first = first_ + j * width_;
             double* x = job_.tiles.columns.values + first;
+            if (watches_) std::memcpy(before, x, static_cast<std::size_t>(width_) * sizeof(double));
             move(job_.tiles.columns, first, width_, job_.rule,
                  [&](Index i) { return scale[i] * slope[i] + job_.feature_decay * x[i]; });
             for (Index i = 0; job_.nonnegative && i < width_; ++i) x[i] = larger(x[i], 0.0);
+            for (Index i = 0; watches_ && i < width_; ++i) {
+                moved[i] += (x[i] - before[i]) * (x[i] - before[i]);
+                lengths[i] += x[i] * x[i];
+            }
         }
+        if (!watches_) return;
+        using Array = Eigen::Map<const Eigen::ArrayXd>;
+        job_.margins.longest_step[index_] = std::sqrt(Array(moved, width_).maxCoeff());
+        job_.margins.longest_column[index_] = std::sqrt(Array(lengths, width_).maxCoeff());
     }
 
     void add_squares(Sums& sums) const {
@@ -148,55 +170,57 @@ class Tile {
     Panel level(Index m) const {
         double* data = levels_;
         for (Index i = 0; i < m; ++i) data += job_.maps[i].rows * width_;
-        return {data, job_.maps[m].rows, width_, width_};
+        return {data, units_after(m).count, width_, width_};
     }
 
-    // Slopes of what enters the ReLU after map m from those of what leaves it. Near collapse a tile's
-    // samples, most of one class, leave most units asleep: their rows, all zero, are then left out.
-    Panel through_relu(Index m, const Panel& slopes) {
-        const double* x = level(m).data;
-        double* row = slopes.data;
-        awake_.resize(slopes.rows);
-        Index awake = 0;
-        for (Index r = 0; r < slopes.rows; ++r, x += width_, row += width_) {
-            double most = 0;
-#pragma omp simd reduction(max : most)
-            for (Index i = 0; i < width_; ++i) {
-                row[i] = x[i] > 0 ? row[i] : 0;
-                most = x[i] > most ? x[i] : most;
-            }
-            if (most > 0) awake_[awake++] = r;
-        }
-        const bool pays = 4 * awake <= 3 * slopes.rows && !is_small(slopes.rows, job_.maps[m].cols, width_);
-        if (!pays) return slopes;
-        const Panel kept{slopes.data, awake, width_, width_};
-        gather_awake(slopes, kept);
-        return kept;
-    }
+    // Units that map m takes in, and those that it puts out.
+    Units& units_before(Index m) const { return units_[static_cast<std::size_t>(m)]; }
+    Units& units_after(Index m) const { return units_before(m + 1); }
 
-    void gather_awake(const Panel& from, const Panel& to) const {
-        for (Index i = 0; i < to.rows; ++i) {
-            std::memmove(to.data + i * to.stride, from.data + awake_[i] * from.stride,
-                         static_cast<std::size_t>(from.stride) * sizeof(double));
-        }
-    }
-
-    // multiply_outer for slopes of units awake.
-    void multiply_awake(const Panel& slopes, const Panel& input, const Panel& gradient, bool add) const {
-        const Panel part{room_, slopes.rows, gradient.cols, gradient.stride};
-        multiply_outer(slopes, input, width_, part);
-        if (!add) view(gradient, gradient.cols).setZero();
-        for (Index i = 0; i < part.rows; ++i) {
-            view(gradient, gradient.cols).row(awake_[i]) += view(part, part.cols).row(i);
-        }
-    }
-
-    // out = A^T B for map m, B the slopes of units awake.
-    void multiply_by_awake(Index m, const Panel& slopes, const Panel& out) const {
+    // Whether it is worth while to leave units out that map m puts out.
+    bool pays(Index kept, Index m) const {
         const Panel& map = job_.maps[m];
-        const Panel part{room_, slopes.rows, map.cols, map.stride};
-        gather_awake(map, part);
-        multiply(part, true, slopes, width_, out);
+        return 4 * kept <= 3 * map.rows && !is_small(map.rows, map.cols, width_);
+    }
+
+    // Leaves units out before the first product. Which ones depends on earlier passes, and must not be seen
+    // in the bits of what is kept: few rows are multiplied in another order.
+    void choose_candidates() {
+        Units& units = units_after(0);
+        const Index kept = list_candidates(job_, index_, units.kept);
+        units.some = pays(kept, 0) && kept > kFewRows && !is_small(kept, job_.maps[0].cols, width_);
+        if (units.some) units.count = kept;
+    }
+
+    // The ReLU after map m. Units that are asleep are left out from here on.
+    void rectify(Index m) {
+        Units& units = units_after(m);
+        const Panel x = level(m);
+        Indices rows(x.rows);  // of x, where a unit is awake
+        Index awake = 0;
+        for (Index i = 0; i < x.rows; ++i) {
+            double* row = x.data + i * x.stride;
+            double most = row[0];
+#pragma omp simd reduction(max : most)
+            for (Index p = 0; p < width_; ++p) {
+                most = row[p] > most ? row[p] : most;
+                row[p] = row[p] > 0 ? row[p] : 0;
+            }
+            if (most > 0) rows[awake++] = i;
+            if (m == 0 && watches_) set_margin(job_, index_, units[i], most);
+        }
+        if (!pays(awake, m)) return;
+        if (awake < x.rows) gather_rows(x, rows, {x.data, awake, width_, width_});
+        for (Index i = 0; i < awake; ++i) rows[i] = units[rows[i]];
+        units.count = awake;
+        units.some = true;
+        units.kept.swap(rows);
+    }
+
+    // Slopes of what enters the ReLU after map m from those of what leaves it.
+    void mask(Index m, const Panel& slopes) const {
+        const double* x = level(m).data;
+        for (Index i = 0; i < slopes.rows * width_; ++i) slopes.data[i] = x[i] > 0 ? slopes.data[i] : 0;
     }
 
     // Slopes carry the multiplicity; the gradient of one sample does not.
@@ -295,8 +319,9 @@ class Tile {
     const double* multiplicities_;
     double* levels_;
     double* slopes_[2];
-    double* room_;                                  // of a map
-    Eigen::Array<Index, Eigen::Dynamic, 1> awake_;  // rows kept
+    double* room_;                    // for a map
+    bool watches_;                    // over margins
+    std::unique_ptr<Units[]> units_;  // that enter map 0, leave it, leave map 1, ...
 };
 
 void run_group(const ColumnsJob& job, const TurnedMaps& turned, Index group, double* scratch,
@@ -331,6 +356,7 @@ void ufm_columns(const ColumnsJob& job) {
     const Index groups = job.tiles.num_groups;
     const auto partial = [&job](Index g) { return job.partials + g * job.partial_size; };
     const TurnedMaps turned(job);
+    if (watches(job)) follow_rows(job);
     for_units(groups, job.threads, [&](Index g, Index thread) {
         run_group(job, turned, g, job.scratch + thread * job.scratch_size, partial(g));
     });

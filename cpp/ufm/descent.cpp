@@ -90,6 +90,28 @@ Descent::Descent(Model model, Rule rule, const Progress& progress, const double*
     bias_gradient_ = multiplies_out() ? rests_[0].data + size_of(rests_[0]) : gradient_.data() + size;
     visit_parameters([parameters](double& value, Index place) { value = parameters[place]; });
     fill(features);
+    if (model_.relu && num_layers() > 1) make_margins();
+}
+
+void Descent::make_margins() {
+    const Panel& map = layers_[0];
+    margins_room_ = Buffer(all_.num_tiles * (map.rows + 2) + size_of(map) + 3 * map.rows);
+    double* next = margins_room_.data();
+    for (const auto& [place, size] : {std::pair{&margins_.rows_before, size_of(map)},
+                                      {&margins_.values, all_.num_tiles * map.rows},
+                                      {&margins_.longest_column, all_.num_tiles},
+                                      {&margins_.longest_step, all_.num_tiles},
+                                      {&margins_.row_lengths, map.rows},
+                                      {&margins_.row_lengths_before, map.rows},
+                                      {&margins_.rows_moved, map.rows}}) {
+        *place = next;
+        next += size;
+    }
+    forget_columns();
+}
+
+void Descent::forget_columns() {
+    if (margins_.values != nullptr) std::fill_n(margins_.longest_column, all_.num_tiles, HUGE_VAL);
 }
 
 // A matrix with as many rows as there are outputs, and room for a bias after it.
@@ -178,6 +200,7 @@ void Descent::gather(const Index* rows) {
 }
 
 void Descent::scatter(const Index* rows) {
+    forget_columns();
     for (Index i = 0; i < batch_->rows; ++i) {
         for (std::size_t s = 0; s < batch_->slots.size(); ++s) {
             for (Index j = 0; j < num_features(); ++j) {
@@ -203,10 +226,10 @@ double Descent::pass(const Store& store, bool update, double samples, double fea
     Index largest = maps[0].cols;
     for (Index m = 0; m < num_maps; ++m) largest = std::max(largest, maps[m].rows);
     Index scratch_size = 2 * largest * store.width;
-    Index room = 0;  // for the units awake of one map that a ReLU follows
+    Index room = 0;  // for the part of a map between units that are awake
     for (Index m = 0; m < num_maps; ++m) {
         scratch_size += maps[m].rows * store.width;
-        if (m + 1 < num_maps) room = std::max(room, size_of(maps[m]));
+        if (num_maps > 1) room = std::max(room, size_of(maps[m]));
     }
     scratch_size += room;
     partials_.grow_to(tiles.num_groups * partial_size);
@@ -223,6 +246,7 @@ double Descent::pass(const Store& store, bool update, double samples, double fea
                     model_.nonnegative,
                     update,
                     rule_,
+                    &store == &all_ ? margins_ : Margins{},
                     gradients,
                     bias_gradient_,
                     &fit,

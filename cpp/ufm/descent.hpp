@@ -116,6 +116,8 @@ class Descent {
     template <class Visit>
     void visit_parameters(Visit visit) const;
 
+    void make_margins();
+    void forget_columns();
     Panel add_product(Index cols);
     void fill(const FeatureRows& features);
     void gather(const Index* rows);
@@ -138,7 +140,8 @@ class Descent {
     std::vector<double> shares_;  // of each class: 1 / its columns
     Store all_;
     std::unique_ptr<Store> batch_;
-    Buffer partials_{0}, scratch_{0};
+    Buffer partials_{0}, scratch_{0}, margins_room_{0};
+    Margins margins_{};  // of all_
     double squared_gradient_ = 0, squared_columns_ = 0;
     std::vector<double> records_;
     int column_threads_ = 1, chain_threads_ = 1;
