@@ -45,17 +45,28 @@ inline Panel part_of(const Panel& map, const Units& rows, const Units& cols, dou
     return part;
 }
 
-/// Adds what `part_of` would take to where it would take it from.
-inline void add_part(const Panel& part, const Units& rows, const Units& cols, const Panel& sum) {
+/// Adds a part to where `part_of` would take it from; unless `add`, sets it there and zero elsewhere.
+inline void put_part(const Panel& part, const Units& rows, const Units& cols, const Panel& to, bool add) {
+    Index next = 0;  // row of `to`
+    const auto clear_until = [&](Index end) {
+        for (; next < end && !add; ++next) {
+            for (Index j = 0; j < to.cols; ++j) to.data[next * to.stride + j] = 0;
+        }
+    };
     for (Index i = 0; i < part.rows; ++i) {
         const double* from = part.data + i * part.stride;
-        double* to = sum.data + rows[i] * sum.stride;
+        double* row = to.data + rows[i] * to.stride;
+        clear_until(rows[i] + (cols.some ? 1 : 0));
+        next = rows[i] + 1;
         if (cols.some) {
-            for (Index j = 0; j < part.cols; ++j) to[cols.kept[j]] += from[j];
+            for (Index j = 0; j < part.cols; ++j) row[cols.kept[j]] += from[j];
+        } else if (add) {
+            for (Index j = 0; j < part.cols; ++j) row[j] += from[j];
         } else {
-            for (Index j = 0; j < part.cols; ++j) to[j] += from[j];
+            for (Index j = 0; j < part.cols; ++j) row[j] = from[j];
         }
     }
+    clear_until(to.rows);
 }
 
 /// Whether margins are kept.

@@ -112,8 +112,7 @@ class Tile {
             if (rows.some || cols.some) {
                 const Panel part{room_, rows.count, cols.count, gradient.stride};
                 multiply_outer(slopes, input, width_, part);
-                if (!add) view(gradient, gradient.cols).setZero();
-                add_part(part, rows, cols, gradient);
+                put_part(part, rows, cols, gradient, add);
                 multiply(part_of(job_.maps[m], rows, cols, room_), true, slopes, width_, below);
             } else {
                 multiply_outer(slopes, input, width_, gradient, add);
