@@ -21,11 +21,28 @@ _PAUSE = 0.05
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds of one contender: median, fastest and slowest turn."""
+    """Seconds of one contender, turn by turn."""
 
-    median: float
-    fastest: float
-    slowest: float
+    turns: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        """The median turn."""
+        return statistics.median(self.turns)
+
+    @property
+    def fastest(self) -> float:
+        """The shortest turn."""
+        return min(self.turns)
+
+    @property
+    def slowest(self) -> float:
+        """The longest turn."""
+        return max(self.turns)
+
+    def over(self, other: Timing) -> float:
+        """Return the median ratio to another contender's turn next to it: slow spells that last longer drop out."""
+        return statistics.median(mine / theirs for mine, theirs in zip(self.turns, other.turns, strict=True))
 
     @property
     def spread(self) -> float:
@@ -50,7 +67,7 @@ def interleaved(
             start = time.perf_counter()
             run()
             seconds[name].append(time.perf_counter() - start)
-    return {name: Timing(statistics.median(s), min(s), max(s)) for name, s in seconds.items()}
+    return {name: Timing(tuple(turns)) for name, turns in seconds.items()}
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import sys
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import nn
 import ncfast
 import ncfast.torch as nct
 from compare import SINGLE, assert_close
+from ncfast.torch import _room
 from watched import K, Net, batches, body, hooks
 
 SMALL = {"memory": 600}
@@ -138,3 +140,19 @@ def test_what_cannot_be_measured_is_told(net: Net, loader: Any, error: type[Exce
 def test_a_model_without_a_head_lists_what_there_is() -> None:
     with pytest.raises(ValueError, match="linear layers are: none"):
         nct.measure_model(nn.Sequential(nn.Flatten(), nn.ReLU()), batches())
+
+
+def test_memory_is_used_again_but_not_while_it_is_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_room, "_spare", [])
+    first = _room.room(1 << 20)
+    place = first.ctypes.data
+    first[:] = 7
+    view = torch.from_numpy(first).view(torch.float32)[5:]
+    del first
+    other = _room.room(1 << 20)
+    other[:] = 0
+    assert bool((view.view(torch.uint8) == 7).all())
+    del view
+    assert (_room.room(1000).ctypes.data == place) == hasattr(mmap, "MADV_FREE")
+    assert _room.room(1 << 20).size == 1 << 20
+    assert other.any() == 0

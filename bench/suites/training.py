@@ -43,14 +43,15 @@ def _steps(options: Options) -> Table:
             "watch": _trainer(batches, scatter=True),
             "layers": _trainer(batches, scatter=True, layers=True),
         }
-        took = timing.interleaved(contenders, options.repeats)
+        took = timing.interleaved(contenders, 3 * options.repeats)
         report = _report_time(batches, options.repeats)
         bare = took["bare"].median / _STEPS
-        added = {name: t.median / _STEPS - bare for name, t in took.items()}
-        cells = [f"{added[name] / bare:+.1%}" for name in ("lean", "watch", "layers")]
+        added = {name: took[name].over(took["bare"]) - 1 for name in ("lean", "watch", "layers")}
+        cells = [f"{share:+.1%}" for share in added.values()]
         table.rows.append([str(rows), seconds(bare), *cells, seconds(report)])
         table.records.append({"rows": rows, "step": bare, "added": added, "report": report})
     table.notes += [
+        "what it adds: median over the turns, each with the bare one beside it",
         "labels from a hook on the loss, features from a hook on the head; d = 256, K = 10, float32",
         "6 layers: the outputs of the batch normalisations, which no ReLU overwrites, and the head",
     ]
@@ -83,10 +84,13 @@ def _passes(options: Options, samples: int) -> Table:
             nc1 = measured()
             took = timing.interleaved({"bare": bare, "measured": measured}, 3 * options.repeats)
             alone, whole = took["bare"].median, took["measured"].median
-            state = f"{epochs} epochs"
-            table.rows.append([str(rows), state, f"{nc1:.2g}", seconds(alone), seconds(whole), ratio(whole / alone)])
+            cells = [seconds(alone), seconds(whole), ratio(took["measured"].over(took["bare"]))]
+            table.rows.append([str(rows), f"{epochs} epochs", f"{nc1:.2g}", *cells])
             table.records.append({"rows": rows, "samples": samples, "epochs": epochs, "bare": alone, "measured": whole})
-    table.notes.append("measure_model: the same pass of the same `DataLoader`, then NC1 to NC4 of the features it kept")
+    table.notes += [
+        "measure_model: the same pass of the same `DataLoader`, then NC1 to NC4 of the features it kept",
+        "measure_model / bare: median over the turns, each with the one beside it",
+    ]
     return table
 
 

@@ -33,6 +33,8 @@ class Capture:
     ----------
     model, head, layers, mode
         As in `watch`.
+    taken_at_once : bool
+        Whether tensors are taken after each forward pass, so that there are none to forget when one begins.
 
     Attributes
     ----------
@@ -47,7 +49,13 @@ class Capture:
     """
 
     def __init__(
-        self, model: nn.Module, head: str | nn.Module | None, layers: str | Iterable[str], mode: str = "any"
+        self,
+        model: nn.Module,
+        head: str | nn.Module | None,
+        layers: str | Iterable[str],
+        mode: str = "any",
+        *,
+        taken_at_once: bool = False,
     ) -> None:
         self.model = unwrapped(model)
         self.mode = as_choice("mode", mode)
@@ -57,6 +65,7 @@ class Capture:
             raise ValueError(f"layers has the head, {self.head!r}; its input is watched as it is")
         self.modules[self.head] = head_module
         self.passed_over = 0
+        self._taken_at_once = taken_at_once
         self._seen: dict[str, _Seen] = {}
         self._handles: list[RemovableHandle] = []
 
@@ -69,7 +78,8 @@ class Capture:
 
     def attach(self) -> None:
         """Put the hooks on the model."""
-        self._handles.append(self.model.register_forward_pre_hook(_Hook(self, self.model, None)))
+        if not self._taken_at_once:
+            self._handles.append(self.model.register_forward_pre_hook(_Hook(self, self.model, None)))
         for name, module in self.modules.items():
             hook = _Hook(self, module, name)
             if name == self.head:
@@ -155,7 +165,7 @@ class _HookOfCopy:
 
 def _first_tensor(value: object, name: str) -> Tensor:
     """Return a tensor, or the first of a tuple or mapping of them."""
-    if isinstance(value, Mapping) and value:
+    if not isinstance(value, (Tensor, tuple)) and isinstance(value, Mapping) and value:
         value = next(iter(value.values()))
     if isinstance(value, (tuple, list)) and value:
         value = value[0]

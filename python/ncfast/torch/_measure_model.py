@@ -49,7 +49,8 @@ def measure_model(
     num_classes, positions, shift, ignore_index
         As in `watch`.
     memory : int
-        Bytes of features to keep.
+        Bytes of features to keep. Up to 256 MiB of them wait for the next measurement, where the system has no other
+        use for that memory: new memory takes as long to write to as the copy.
     progress : bool
         Whether to show a bar on stderr if that is a terminal and tqdm is installed.
     **options

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sized
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from .._layers import LayerReports
@@ -22,6 +21,7 @@ from ._collected import Collected, among_ranks
 from ._modules import classifier, has_channels_first, is_compiled, num_outputs
 from ._nearest import Nearest
 from ._positions import Positions, as_positions, as_rows, as_tensor, shifted
+from ._room import room
 
 Rows = dict[str, tuple[Tensor, Tensor]]
 """Features (n, d) and labels (n,) by layer."""
@@ -46,7 +46,7 @@ class Pass:
     def reports(self, options: dict[str, Any]) -> LayerReports:
         """Measure all layers, the head's input last."""
         as_positions(self.positions)
-        with Capture(self.model, self.head, self.layers) as capture, _evaluating(self.model):
+        with Capture(self.model, self.head, self.layers, taken_at_once=True) as capture, _evaluating(self.model):
             head = capture.modules[capture.head]
             num_classes = num_outputs(head) if self.num_classes is None else self.num_classes
             heads = {capture.head: classifier(head)}
@@ -119,15 +119,12 @@ class Pass:
     def _on_host(self, rows: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         """Return what counts, in memory of the host."""
         features, labels = rows[0].cpu(), rows[1].cpu()
-        counted = labels.numpy() != self.ignore_index  # numpy is much quicker with few values
-        return (features, labels) if counted.all() else (features[counted], labels[counted])
+        ignored = labels.numpy() == self.ignore_index  # numpy is much quicker with few values
+        return (features[~ignored], labels[~ignored]) if np.count_nonzero(ignored) else (features, labels)
 
 
 class _Kept:
-    """Features and labels on the host in two arrays that grow, so that what the model made can be used again.
-
-    They are copied by numpy: for the size of a batch torch would wake threads, which takes longer.
-    """
+    """Features and labels on the host in two arrays that grow, so that what the model made can be used again."""
 
     def __init__(self, loader: Iterable[Any], memory: int) -> None:
         self._batches = len(loader) if isinstance(loader, Sized) else 1
@@ -156,41 +153,28 @@ class _Kept:
         stop = self._count + labels.shape[0]
         if self.is_new or stop > self._labels.shape[0] or features.dtype != self._features.dtype:
             self._make_room(stop, features)
-        self._write(features, self._count, stop)
+        self._features[self._count : stop] = features
         self._labels[self._count : stop] = labels.numpy()
         self._count = stop
-
-    def _write(self, features: Tensor, start: int, stop: int) -> None:
-        if start == stop:
-            return  # views of nothing have no bytes
-        narrow = features.to(self._features.dtype).contiguous()
-        _as_bytes(self._features)[start:stop] = _as_bytes(narrow)
 
     def _make_room(self, rows: int, features: Tensor) -> None:
         """Move to arrays for more rows, and for features of this kind too."""
         most = rows + self._memory // (features.shape[1] * features.element_size())
-        room = max(1, rows, 2 * self._count if self._count else min(self._batches * rows, most))
+        rows = max(1, rows, 2 * self._count if self._count else min(self._batches * rows, most))
         dtype = torch.promote_types(self._features.dtype, features.dtype) if self._count else features.dtype
         before = self.rows()
-        self._features = _room((room, features.shape[1]), dtype)
-        self._labels = np.empty(room, np.int64)
+        self._features = _new((rows, features.shape[1]), dtype)
+        self._labels = np.empty(rows, np.int64)
         if self._count:
-            self._write(before[0], 0, self._count)
-            self._labels[: self._count] = before[1]
+            self._features[: self._count], self._labels[: self._count] = before
 
     def rows(self) -> tuple[Tensor, Tensor]:
         """Return what is kept."""
         return self._features[: self._count], torch.from_numpy(self._labels[: self._count])
 
 
-def _as_bytes(rows: Tensor) -> NDArray[np.uint8]:
-    """Return the memory of contiguous rows, of a dtype that numpy may not know."""
-    return cast("NDArray[np.uint8]", rows.view(torch.uint8).numpy())
-
-
-def _room(shape: tuple[int, int], dtype: torch.dtype) -> Tensor:
-    """Return memory as numpy asks for it, in large pages, which cost less than half to write to for the first time."""
-    return torch.from_numpy(np.empty((shape[0], shape[1] * dtype.itemsize), np.uint8)).view(dtype)
+def _new(shape: tuple[int, int], dtype: torch.dtype) -> Tensor:
+    return torch.from_numpy(room(shape[0] * shape[1] * dtype.itemsize)).view(dtype).view(shape)
 
 
 @contextmanager

@@ -33,6 +33,8 @@ def as_rows(
     ValueError
         If the labels fit neither.
     """
+    if features.ndim == 2 and labels.shape == features.shape[:1]:
+        return features, labels
     if channels_first:
         features = features.movedim(1, -1)
     samples = features.shape[:-1]
