@@ -3,14 +3,16 @@
 // class. Products leave their rows out.
 #pragma once
 
+#include <cfloat>
 #include <cmath>
 #include <cstring>
+#include <memory>
 
 #include "kernels/ufm_products.hpp"
 
 namespace ncfast::NCFAST_ISA {
 
-using Indices = Eigen::Array<Index, Eigen::Dynamic, 1>;
+using Indices = std::unique_ptr<Index[]>;  // destroyed at no cost if empty, as it is in small models
 
 /// Units of a level that are kept, in a tile: all, or some.
 struct Units {
@@ -75,6 +77,11 @@ inline bool watches(const ufm::ColumnsJob& job) {
     return job.margins.values != nullptr && !is_small(map.rows, map.cols, job.tiles.width);
 }
 
+/// The length of a vector from its squares, any of which may have been too small to be seen.
+inline double length_from(double squares, Index size) {
+    return std::sqrt(squares + static_cast<double>(size) * DBL_MIN);
+}
+
 /// How far the rows of the first map have moved since the last pass, and how long they were and are.
 inline void follow_rows(const ufm::ColumnsJob& job) {
     const Panel& map = job.maps[0];
@@ -83,9 +90,9 @@ inline void follow_rows(const ufm::ColumnsJob& job) {
         for (Index r = u * kSplit; r < smaller((u + 1) * kSplit, map.rows); ++r) {
             const Eigen::Map<const Eigen::ArrayXd> now(map.data + r * map.stride, map.stride);
             Eigen::Map<Eigen::ArrayXd> before(margins.rows_before + r * map.stride, map.stride);
-            margins.rows_moved[r] = std::sqrt((now - before).square().sum());
+            margins.rows_moved[r] = length_from((now - before).square().sum(), map.cols);
             margins.row_lengths_before[r] = margins.row_lengths[r];
-            margins.row_lengths[r] = std::sqrt(now.square().sum());
+            margins.row_lengths[r] = length_from(now.square().sum(), map.cols);
             before = now;
         }
     });
@@ -99,7 +106,7 @@ inline Index list_candidates(const ufm::ColumnsJob& job, Index t, Indices& candi
     const ufm::Margins& margins = job.margins;
     const Index units = job.maps[0].rows;
     double* margin = margins.values + t * units;
-    candidates.resize(units);
+    candidates.reset(new Index[static_cast<std::size_t>(units)]);
     Index count = 0;
     for (Index r = 0; r < units; ++r) {
         margin[r] -= kRoundedUp * (margins.rows_moved[r] * margins.longest_column[t] +
@@ -116,7 +123,7 @@ inline void set_margin(const ufm::ColumnsJob& job, Index t, Index unit, double m
     const double rounding = 4 * 0x1p-53 * static_cast<double>(job.maps[0].cols + 8);
     const ufm::Margins& margins = job.margins;
     margins.values[t * job.maps[0].rows + unit] =
-        -most - rounding * margins.row_lengths[unit] * margins.longest_column[t];
+        -most - rounding * margins.row_lengths[unit] * margins.longest_column[t] - DBL_MIN;
 }
 
 }  // namespace ncfast::NCFAST_ISA

@@ -5,6 +5,7 @@
 #include "kernels/kernels.hpp"
 #include "kernels/ufm_awake.hpp"
 #include "kernels/ufm_products.hpp"
+#include "kernels/ufm_turned.hpp"
 #include "kernels/ufm_update.hpp"
 
 namespace ncfast::NCFAST_ISA {
@@ -20,41 +21,6 @@ struct Sums {
     Lanes squared_columns = Lanes::Zero();
 };
 
-// The maps turned over once a pass, where every tile would have to gather their columns again.
-class TurnedMaps {
-  public:
-    explicit TurnedMaps(const ColumnsJob& job)
-        : job_(job), values_(new RowMajor<double>[static_cast<std::size_t>(job.num_maps)]) {
-        for (Index m = 0; m < job.num_maps; ++m) {
-            const Panel& map = job.maps[m];
-            if (is_small(map.rows, map.cols, job.tiles.width)) continue;
-            values_[m].resize(map.cols, map.rows);
-            for_units(blocks_of(map.rows, kSplit), job.threads, [&](Index u, Index) {
-                const Index rows = smaller(kSplit, map.rows - u * kSplit);
-                values_[m].middleCols(u * kSplit, rows) =
-                    view(map, map.cols).middleRows(u * kSplit, rows).transpose();
-            });
-        }
-    }
-    ~TurnedMaps() { delete[] values_; }
-    TurnedMaps(const TurnedMaps&) = delete;
-    TurnedMaps& operator=(const TurnedMaps&) = delete;
-
-    /// out = A^T B for map m.
-    void multiply_by(Index m, const Panel& b, const Panel& out) const {
-        RowMajor<double>& turned = values_[m];
-        if (turned.size() == 0) {
-            multiply(job_.maps[m], true, b, b.stride, out);
-        } else {
-            multiply({turned.data(), turned.rows(), turned.cols(), turned.cols()}, false, b, b.stride, out);
-        }
-    }
-
-  private:
-    const ColumnsJob& job_;
-    RowMajor<double>* values_;
-};
-
 // One tile on its way forwards and back.
 class Tile {
   public:
@@ -65,7 +31,8 @@ class Tile {
           index_(index),
           multiplicities_(job.tiles.multiplicities + index * width_),
           watches_(watches(job)),
-          units_(new Units[static_cast<std::size_t>(job.num_maps) + 1]) {
+          many_(job.num_maps < kFew ? nullptr : new Units[static_cast<std::size_t>(job.num_maps) + 1]),
+          units_(many_ ? many_.get() : few_) {
         levels_ = scratch;
         Index largest = job.maps[0].cols;
         units_[0].count = job.maps[0].cols;
@@ -125,27 +92,12 @@ class Tile {
 
     void step() {
         alignas(64) double scale[ufm::kMaxWidth];
-        alignas(64) double before[ufm::kMaxWidth];
-        alignas(64) double moved[ufm::kMaxWidth] = {};    // squared, of each column
-        alignas(64) double lengths[ufm::kMaxWidth] = {};  // the same
         set_shares_of_a_sample(scale);
-        for (Index j = 0; j < job_.maps[0].cols; ++j) {
-            const double* slope = slopes_[0] + j * width_;
-            const Index first = first_ + j * width_;
-            double* x = job_.tiles.columns.values + first;
-            if (watches_) std::memcpy(before, x, static_cast<std::size_t>(width_) * sizeof(double));
-            move(job_.tiles.columns, first, width_, job_.rule,
-                 [&](Index i) { return scale[i] * slope[i] + job_.feature_decay * x[i]; });
-            for (Index i = 0; job_.nonnegative && i < width_; ++i) x[i] = larger(x[i], 0.0);
-            for (Index i = 0; watches_ && i < width_; ++i) {
-                moved[i] += (x[i] - before[i]) * (x[i] - before[i]);
-                lengths[i] += x[i] * x[i];
-            }
+        if (watches_) {
+            step_watched(scale);
+        } else {
+            for (Index j = 0; j < job_.maps[0].cols; ++j) step_row(j, scale);
         }
-        if (!watches_) return;
-        using Array = Eigen::Map<const Eigen::ArrayXd>;
-        job_.margins.longest_step[index_] = std::sqrt(Array(moved, width_).maxCoeff());
-        job_.margins.longest_column[index_] = std::sqrt(Array(lengths, width_).maxCoeff());
     }
 
     void add_squares(Sums& sums) const {
@@ -172,6 +124,38 @@ class Tile {
         return {data, units_after(m).count, width_, width_};
     }
 
+    // Moves coordinate j of all columns.
+    void step_row(Index j, const double* scale) {
+        const double* slope = slopes_[0] + j * width_;
+        const Index first = first_ + j * width_;
+        double* x = job_.tiles.columns.values + first;
+        move(job_.tiles.columns, first, width_, job_.rule,
+             [&](Index i) { return scale[i] * slope[i] + job_.feature_decay * x[i]; });
+        for (Index i = 0; job_.nonnegative && i < width_; ++i) x[i] = larger(x[i], 0.0);
+    }
+
+    // Moves the columns and keeps how far the farthest went, and how long the longest is.
+    void step_watched(const double* scale) {
+        alignas(64) double before[ufm::kMaxWidth];
+        alignas(64) double moved[ufm::kMaxWidth] = {};    // squared, of each column
+        alignas(64) double lengths[ufm::kMaxWidth] = {};  // the same
+        for (Index j = 0; j < job_.maps[0].cols; ++j) {
+            const double* x = job_.tiles.columns.values + first_ + j * width_;
+            std::memcpy(before, x, static_cast<std::size_t>(width_) * sizeof(double));
+            step_row(j, scale);
+            for (Index i = 0; i < width_; ++i) {
+                moved[i] += (x[i] - before[i]) * (x[i] - before[i]);
+                lengths[i] += x[i] * x[i];
+            }
+        }
+        const auto longest = [this](const double* squares) {
+            return length_from(Eigen::Map<const Eigen::ArrayXd>(squares, width_).maxCoeff(),
+                               job_.maps[0].cols);
+        };
+        job_.margins.longest_step[index_] = longest(moved);
+        job_.margins.longest_column[index_] = longest(lengths);
+    }
+
     // Units that map m takes in, and those that it puts out.
     Units& units_before(Index m) const { return units_[static_cast<std::size_t>(m)]; }
     Units& units_after(Index m) const { return units_before(m + 1); }
@@ -195,7 +179,7 @@ class Tile {
     void rectify(Index m) {
         Units& units = units_after(m);
         const Panel x = level(m);
-        Indices rows(x.rows);  // of x, where a unit is awake
+        Indices rows(new Index[static_cast<std::size_t>(x.rows)]);  // of x, where a unit is awake
         Index awake = 0;
         for (Index i = 0; i < x.rows; ++i) {
             double* row = x.data + i * x.stride;
@@ -318,9 +302,12 @@ class Tile {
     const double* multiplicities_;
     double* levels_;
     double* slopes_[2];
-    double* room_;                    // for a map
-    bool watches_;                    // over margins
-    std::unique_ptr<Units[]> units_;  // that enter map 0, leave it, leave map 1, ...
+    double* room_;  // for a map
+    bool watches_;  // over margins
+    static constexpr Index kFew = 3;
+    Units few_[kFew];  // an iteration of a small model takes no longer than a few allocations
+    std::unique_ptr<Units[]> many_;
+    Units* units_;  // that enter map 0, leave it, leave map 1, ...
 };
 
 void run_group(const ColumnsJob& job, const TurnedMaps& turned, Index group, double* scratch,
