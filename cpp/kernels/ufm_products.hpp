@@ -33,7 +33,9 @@ inline Panel columns_of(const Panel& p, Index first, Index cols) {
 }
 
 inline double sum_of(const Lanes& x) {
-    return ((x[0] + x[4]) + (x[2] + x[6])) + ((x[1] + x[5]) + (x[3] + x[7]));
+    const Eigen::Array4d four = x.head<4>() + x.tail<4>();
+    const Eigen::Array2d two = four.head<2>() + four.tail<2>();
+    return two[0] + two[1];
 }
 
 /// R rows of the product: out = A B, entry (r, k) of A at a[r * row_step + k * col_step].
