@@ -17,6 +17,7 @@ ITERATIONS, EVERY = 300, 50
 SIZES: dict[str, Any] = {"num_classes": 4, "num_features": 9, "samples_per_class": 13, "feature_decay": 5e-3}
 UNEVEN: dict[str, Any] = {**SIZES, "samples_per_class": (20, 3, 1, 11)}
 DEEP: dict[str, Any] = {**SIZES, "weight_decays": (4e-3, 6e-3, 5e-3), "widths": (7, 11)}
+LARGE_RELU: dict[str, Any] = {"feature_decay": 1e-3, "weight_decays": (1e-3, 1e-3), "nonlinearity": "relu"}
 ENCODING = np.random.default_rng(1).standard_normal((4, 3))
 
 SQUARED: dict[str, ufm.Problem] = {
@@ -38,22 +39,8 @@ SQUARED: dict[str, ufm.Problem] = {
 OTHERS: dict[str, ufm.Problem] = {
     "relu": ufm.ExtendedMSE(**SIZES, weight_decays=(4e-3, 6e-3), nonlinearity="relu"),
     "deep relu, biased": ufm.ExtendedMSE(**{**DEEP, **UNEVEN}, bias="free", nonlinearity="relu"),
-    "large relu": ufm.ExtendedMSE(
-        num_classes=6,
-        num_features=70,
-        samples_per_class=40,
-        feature_decay=1e-3,
-        weight_decays=(1e-3, 1e-3),
-        nonlinearity="relu",
-    ),
-    "large relu, few outputs": ufm.ExtendedMSE(
-        num_classes=10,
-        num_features=76,
-        samples_per_class=12,
-        feature_decay=1e-3,
-        weight_decays=(1e-3, 1e-3),
-        nonlinearity="relu",
-    ),
+    "large relu": ufm.ExtendedMSE(num_classes=6, num_features=70, samples_per_class=40, **LARGE_RELU),
+    "large relu, few outputs": ufm.ExtendedMSE(num_classes=10, num_features=76, samples_per_class=12, **LARGE_RELU),
     "cross-entropy": ufm.CrossEntropy(**SIZES, weight_decay=4e-3),
     "cross-entropy, biased": ufm.CrossEntropy(**UNEVEN, weight_decay=4e-3, bias=0.01),
     "label smoothing": ufm.CrossEntropy(**SIZES, weight_decay=4e-3, label_smoothing=0.1),
@@ -154,6 +141,15 @@ def assert_same(run: ufm.Trajectory, losses: list[float], metrics: list[list[dic
     assert names == set(run.metrics)
 
 
+def assert_same_end(run: ufm.Trajectory, end: plain.Variables) -> None:
+    assert isinstance(run.final, ufm.State)
+    np.testing.assert_allclose(run.final.features, end.features.T, rtol=1e-10, atol=1e-12)
+    for found, wanted in zip(run.final.weights, reversed(end.weights), strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-10, atol=1e-12)
+    if end.bias is not None:
+        np.testing.assert_allclose(run.final.bias, end.bias, rtol=1e-10, atol=1e-12)
+
+
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("name", SQUARED)
 def test_reduced_dynamics_are_those_of_all_samples(name: str, rule: str) -> None:
@@ -189,10 +185,7 @@ def test_full_dynamics_are_those_of_a_plain_simulation(name: str, rule: str) -> 
     losses, metrics, end = simulate(problem, start, iterations=iterations, **settings)
     assert losses[-1] < 0.99 * losses[0]
     assert_same(run, losses, metrics)
-    assert isinstance(run.final, ufm.State)
-    np.testing.assert_allclose(run.final.features, end.features.T, rtol=1e-10, atol=1e-12)
-    for found, wanted in zip(run.final.weights, reversed(end.weights), strict=True):
-        np.testing.assert_allclose(found, wanted, rtol=1e-10, atol=1e-12)
+    assert_same_end(run, end)
 
 
 def sleepy(layers: int) -> tuple[ufm.Problem, ufm.State]:
@@ -244,11 +237,7 @@ def test_units_that_are_asleep(layers: int, rule: dict[str, Any]) -> None:
     assert np.sum(first[1:] & ~first[:-1]) >= 5
     run = ufm.descend(problem, initial=start, iterations=100, record_every=100, **rule)
     assert run.loss[-1] == pytest.approx(plain.loss_and_gradient(model, x)[0], rel=1e-12)
-    assert isinstance(run.final, ufm.State)
-    np.testing.assert_allclose(run.final.features, x.features.T, rtol=1e-10, atol=1e-12)
-    for found, wanted in zip(run.final.weights, reversed(x.weights), strict=True):
-        np.testing.assert_allclose(found, wanted, rtol=1e-10, atol=1e-12)
-    np.testing.assert_allclose(run.final.bias, x.bias, rtol=1e-10, atol=1e-12)
+    assert_same_end(run, x)
 
 
 @pytest.mark.parametrize("layers", [2, 3])
