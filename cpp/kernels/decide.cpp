@@ -14,12 +14,12 @@ constexpr Index kTileClasses = 512;  // a multiple of kChunk
 // To settle a candidate, a row of features and a mean are read from far away: so many products take as long.
 constexpr Index kSettling = 150;
 
-// A sample on its way: where it is listed, and bounds on its length, on that of the row to multiply, and on
-// how far products computed of it can be off.
+// A sample on its way: where it is listed, and bounds on its length, on that of the row to multiply and the
+// largest entry of it, and on how far products are off because that row is.
 struct Sample {
     Index listed;
-    double norm, row_norm;
-    double product_error;
+    double norm, row_norm, row_top;
+    double input_error;
 };
 
 template <class T>
@@ -37,32 +37,48 @@ bool in_range(const DecideJob<T>& job, const Sample& sample) {
     return sample.norm * larger(1.0, job.max_weight_norm) < std::numeric_limits<T>::max() / 4;
 }
 
-// `width` products of rounded factors, summed in whatever order.
+// How far products computed of a sample can be off: `width` products of rounded factors, summed in whatever
+// order, and what taking floats apart leaves out.
 template <class T>
-double product_error(const DecideJob<T>& job, double norm) {
-    return 1.01 * unit<T>() * (static_cast<double>(job.width) + 16) * norm * job.max_weight_norm;
-}
+struct ProductErrors {
+    double of_length, of_top;
 
-// What both factors lose by their first parts alone.
-template <class T>
-double few_digits_error(const DecideJob<T>& job, const Sample& sample) {
-    return 1.01 * (2 * kFewDigitsUnit<T>)*sample.row_norm * job.max_weight_norm;
-}
+    ProductErrors(const DecideJob<T>& job, const Packed<T>& weights) {
+        const double width = static_cast<double>(job.width);
+        double units = (width + 16) * unit<T>();
+        of_top = 0;
+        if (weights.digits() == Digits::few) {
+            units += 2 * kFewDigitsUnit<T>;
+        } else if (weights.on_tiles()) {
+            units = (width / 256 + 16) * unit<T>();
+            const Index n = job.num_classes * job.width;
+            const T top =
+                Eigen::Map<const Eigen::Array<T, Eigen::Dynamic, 1>>(job.weights, n).abs().maxCoeff();
+            of_top = 1.01 * kDigitsUnit<T> * width * static_cast<double>(top);
+        }
+        of_length = 1.01 * units * job.max_weight_norm;
+    }
+
+    double of(const Sample& sample) const {
+        return of_length * sample.row_norm + of_top * sample.row_top + sample.input_error;
+    }
+};
 
 // Writes x = scale * (h - centre).
 template <class T>
 Sample centre_row(const DecideJob<T>& job, Index listed, T* x) {
     const T* row = job.features.data + job.rows[listed] * job.features.stride;
     const double scale = job.scale;
-    double squares = 0;
-#pragma omp simd reduction(+ : squares)
+    double squares = 0, top = 0;
+#pragma omp simd reduction(+ : squares) reduction(max : top)
     for (Index j = 0; j < job.features.cols; ++j) {
         const double value = (static_cast<double>(row[j]) - job.centre[j]) * scale;
         x[j] = static_cast<T>(value);
         squares += value * value;
+        top = std::abs(value) > top ? std::abs(value) : top;
     }
     const double norm = 1.0001 * std::sqrt(squares);
-    return {listed, norm, norm, product_error(job, norm)};
+    return {listed, norm, norm, 1.0001 * top, 0};
 }
 
 // Writes x = factor * coordinates + anchor.
@@ -72,10 +88,14 @@ Sample gather_row(const DecideJob<T>& job, Index listed, T* x) {
     const T* row = c.data + job.rows[listed] * job.width;
     const T* anchor = c.anchors + job.labels[job.rows[listed]] * job.width;
     const T factor = c.factor;
-#pragma omp simd
-    for (Index j = 0; j < job.width; ++j) x[j] = factor * row[j] + anchor[j];
+    T top = 0;
+#pragma omp simd reduction(max : top)
+    for (Index j = 0; j < job.width; ++j) {
+        x[j] = factor * row[j] + anchor[j];
+        top = std::abs(x[j]) > top ? std::abs(x[j]) : top;
+    }
     const double norm = c.norms[listed], error = c.errors[listed];
-    return {listed, norm, norm + error, product_error(job, norm + error) + error * job.max_weight_norm};
+    return {listed, norm, norm + error, static_cast<double>(top), error * job.max_weight_norm};
 }
 
 struct Interval {
@@ -189,9 +209,9 @@ struct CompanionErrors {
           level(largest_magnitude(job.companion.levels,
                                   job.companion.slopes != nullptr ? job.num_classes : 0)) {}
 
-    double of(const DecideJob<T>& job, const Sample& sample) const {
-        const double size = slope * (sample.norm * job.max_weight_norm + sample.product_error) + level;
-        return 1.01 * slope * sample.product_error + 8 * unit<T>() * size;
+    double of(const DecideJob<T>& job, const Sample& sample, double product_error) const {
+        const double size = slope * (sample.norm * job.max_weight_norm + product_error) + level;
+        return 1.01 * slope * product_error + 8 * unit<T>() * size;
     }
 };
 
@@ -219,8 +239,8 @@ struct TileScores {
     T highs[kTileClasses];
 
     void offer(const DecideJob<T>& job, const Terms<T>& terms, const T* products, Index first, Index n,
-               const Sample& sample, Contenders<T>& contenders) {
-        const T slack = static_cast<T>(1.01 * (sample.product_error + 8 * unit<T>() * job.max_abs_offset));
+               double product_error, Contenders<T>& contenders) {
+        const T slack = static_cast<T>(1.01 * (product_error + 8 * unit<T>() * job.max_abs_offset));
         const T* offsets = terms.offsets.data() + first;
         T low = -std::numeric_limits<T>::infinity();
 #pragma omp simd reduction(max : low)
@@ -294,7 +314,7 @@ struct Block {
 // Offers all classes to the samples of a block, by products of as many digits as the weights are packed with.
 template <class T>
 void search(const DecideJob<T>& job, const Terms<T>& terms, const CompanionErrors<T>& companion_errors,
-            const Packed<T>& weights, Block<T>& block) {
+            const Packed<T>& weights, const ProductErrors<T>& errors, Block<T>& block) {
     const bool companion = job.companion.slopes != nullptr;
     const Index tile_classes = block.products.cols();
     for (Index i = 0; i < block.count; ++i) {
@@ -306,14 +326,14 @@ void search(const DecideJob<T>& job, const Terms<T>& terms, const CompanionError
         multiply(rows_of(block.rows.data(), job.width), block.count, weights, k, n, block.products.data(),
                  tile_classes);
         for (Index i = 0; i < block.count; ++i) {
-            Sample sample = block.samples[i];
+            const Sample& sample = block.samples[i];
             if (!in_range(job, sample)) continue;  // without contenders: settled among all classes
-            if (weights.digits() == Digits::few) sample.product_error += few_digits_error(job, sample);
+            const double error = errors.of(sample);
             const T* row = block.products.data() + i * tile_classes;
-            block.scores.offer(job, terms, row, k, n, sample, block.first_rule[i]);
+            block.scores.offer(job, terms, row, k, n, error, block.first_rule[i]);
             if (!companion) continue;
             block.scores.offer_companion(job, terms, sample.listed, row, k, n,
-                                         companion_errors.of(job, sample), block.second_rule[i]);
+                                         companion_errors.of(job, sample, error), block.second_rule[i]);
         }
     }
 }
@@ -366,6 +386,7 @@ template <class T>
 void decide(const DecideJob<T>& job) {
     Packed<T> weights(job.width, job.num_classes);
     Packed<T> first_parts(kOnTiles<T> ? job.width : 0, job.num_classes, Digits::few);
+    const ProductErrors<T> errors(job, weights), first_errors(job, first_parts);
     const CompanionErrors<T> companion_errors(job);
     const Terms<T> terms(job);
 #pragma omp parallel num_threads(job.threads) if (job.threads > 1)
@@ -377,11 +398,11 @@ void decide(const DecideJob<T>& job) {
         for (Index b = 0; b < blocks_of(job.num_rows, kBlockRows<T>); ++b) {
             block.fill(job, b * kBlockRows<T>);
             if (first_parts.digits() == Digits::few) {
-                search(job, terms, companion_errors, first_parts, block);
+                search(job, terms, companion_errors, first_parts, first_errors, block);
                 settle_plain_ones(job, block);
             }
             if (block.count == 0) continue;
-            search(job, terms, companion_errors, weights, block);
+            search(job, terms, companion_errors, weights, errors, block);
             for (Index i = 0; i < block.count; ++i) settle_sample(job, block, i);
         }
     }

@@ -142,7 +142,7 @@ template <class T>
 void Packed<T>::fill(const Operand<T>& b, Index rows, Index panel) {
     constexpr Index kCols = kPanelCols<T>;
     const Index first = panel * kCols;
-#if defined(__AMX_BF16__)
+#if defined(__AMX_INT8__)
     if constexpr (kOnTiles<T>) {
         if (on_tiles_) return fill_tiles(b, rows, first, *this);
     }
@@ -169,7 +169,7 @@ void Packed<T>::fill(const Operand<T>& b, Index rows, Index panel) {
 template <class T>
 void multiply(const Operand<T>& a, Index rows, const Packed<T>& b, Index first, Index cols, T* out,
               Index out_stride, bool add) {
-#if defined(__AMX_BF16__)
+#if defined(__AMX_INT8__)
     if constexpr (kOnTiles<T>) {
         if (b.on_tiles() && b.depth() > 0) {
             return multiply_tiles(a, rows, b, first, cols, out, out_stride, add);

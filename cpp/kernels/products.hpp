@@ -22,10 +22,10 @@ constexpr int kTileRows = 6;
 template <class T>
 constexpr Index kPanelCols = 2 * kVectorBytes / static_cast<Index>(sizeof(T));
 
-/// How exact the products of floats need be on the tile unit, which takes them in parts of 8 bits.
-enum class Digits : Index { few = 1, all = 3 };
+/// How exact the products of floats need be on the tile unit: to 8 bits, or to 24.
+enum class Digits { few, all };
 
-#if defined(__AMX_BF16__)
+#if defined(__AMX_INT8__)
 template <class T>
 constexpr bool kOnTiles = sizeof(T) == sizeof(float);
 #else
@@ -36,6 +36,11 @@ constexpr bool kOnTiles = false;
 /// How far a float is off its first part, relative to it; 0 where all products take floats whole.
 template <class T>
 constexpr double kFewDigitsUnit = kOnTiles<T> ? 0x1p-8 : 0;
+
+/// How far the product of two rows of floats is off by the digits that the tile unit leaves out, relative to
+/// the number of terms times the largest of one and of the other row.
+template <class T>
+constexpr double kDigitsUnit = kOnTiles<T> ? 0x1.9p-21 : 0;
 
 /// Terms summed in registers, so many that a panel of them takes most of the first-level cache.
 constexpr Index kDepth = (24 << 10) / (2 * kVectorBytes);
@@ -83,10 +88,7 @@ class Packed {
     Digits digits() const { return on_tiles_ ? digits_ : Digits::all; }
 
     /// Terms that are summed before they are added to the result.
-    Index step() const {
-        if (!on_tiles_) return kDepth;
-        return digits_ == Digits::few ? 1024 : 384;
-    }
+    Index step() const { return on_tiles_ ? 1024 : kDepth; }
 
     /// Reads rows [panel * kPanelCols, ...) of `b`, which has `rows` of them; zeros stand for the rest.
     void fill(const Operand<T>& b, Index rows, Index panel);
@@ -100,9 +102,12 @@ class Packed {
     }
 
   private:
-    // What `depth` terms of a row take.
+    // What `depth` terms of a row take: on tiles 64 bytes a part, and an exponent for all that are summed at
+    // once.
     Index stored(Index depth) const {
-        return on_tiles_ ? blocks_of(depth, 32) * 16 * static_cast<Index>(digits_) : depth;
+        if (!on_tiles_) return depth;
+        const Index parts = digits_ == Digits::few ? blocks_of(depth, 32) : 3 * blocks_of(depth, 64);
+        return parts * 16 + blocks_of(depth, step());
     }
 
     bool on_tiles_;
@@ -117,8 +122,8 @@ template <class T>
 void multiply(const Operand<T>& a, Index rows, const Packed<T>& b, Index first, Index cols, T* out,
               Index out_stride, bool add = false);
 
-#if defined(__AMX_BF16__)
-/// The same of operands for the tile unit.
+#if defined(__AMX_INT8__)
+/// The same of operands, row by row, for the tile unit.
 void fill_tiles(const Operand<float>& b, Index rows, Index first, const Packed<float>& packed);
 void multiply_tiles(const Operand<float>& a, Index rows, const Packed<float>& b, Index first, Index cols,
                     float* out, Index out_stride, bool add);

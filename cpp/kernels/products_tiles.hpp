@@ -1,62 +1,46 @@
-// Float products on the tile unit (AMX). A float is the sum of three bfloat16 numbers, exactly; of the nine
-// products of two such sums the six that count are added up in float, the small ones first. What is left out
-// is below the rounding of one float product.
+// Float products on the tile unit (AMX), of operands given row by row. Two ways to take floats apart:
+//
+// - `Digits::all`: a row is scaled by a power of two and rounded to integers of 24 bits, which are three
+// signed
+//   bytes d1, d2, d3. Of the nine products of two such numbers the six that count are summed as integers,
+//   exactly; together they are off by less than a float product of spread rows is (`kDigitsUnit`).
+// - `Digits::few`: a float is rounded to bfloat16.
 #pragma once
 
 #include <immintrin.h>
+
+#include <limits>
 
 #include "kernels/products.hpp"
 
 namespace ncfast::NCFAST_ISA::tiles {
 
 constexpr Index kRows = 16;   // of a tile, each of 64 bytes
-constexpr Index kTerms = 32;  // bfloat16 numbers in such a row
 constexpr Index kTile = 256;  // floats in the place of a tile
 
-/// `P` parts of two times 16 values, each two by two in 32 bits.
-template <int P>
-struct Parts {
-    __m512i part[P];
+/// What a tile of 16 rows holds, and of how many parts each term is.
+struct Bytes {
+    static constexpr Index kTerms = 64;
+    static constexpr int kParts = 3;
+};
+struct Halves {
+    static constexpr Index kTerms = 32;
+    static constexpr int kParts = 1;
 };
 
-// Rounds to bfloat16 and takes what is left: exact while the exponent allows.
-inline __m256i take_high(__m512& x) {
-    const __m256i high = reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(x));
-    x -= _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(high), 16));
-    return high;
-}
-
-/// Parts of 32 values in turn.
-template <int P>
-Parts<P> split(__m512 first, __m512 second) {
-    Parts<P> parts;
-    for (int p = 0; p < P; ++p) {
-        const __m256i low = take_high(first);
-        parts.part[p] = _mm512_inserti64x4(_mm512_castsi256_si512(low), take_high(second), 1);
-    }
-    return parts;
-}
-
-/// Parts of 16 pairs: values of `first` in the lower halves, of `second` in the upper.
-template <int P>
-Parts<P> split_pairs(__m512 first, __m512 second) {
-    Parts<P> parts;
-    for (int p = 0; p < P; ++p) {
-        const __m512i low = _mm512_cvtepu16_epi32(take_high(first));
-        parts.part[p] = _mm512_or_si512(low, _mm512_slli_epi32(_mm512_cvtepu16_epi32(take_high(second)), 16));
-    }
-    return parts;
-}
-
+/// Up to 16 floats, then zeros.
 inline __m512 load(const float* from, Index count) {
     if (count >= 16) return _mm512_loadu_ps(from);
     if (count <= 0) return _mm512_setzero_ps();
     return _mm512_maskz_loadu_ps(static_cast<__mmask16>((1U << count) - 1U), from);
 }
 
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wuninitialized"  // of what the compiler's own header leaves undefined
 /// Turns 16 x 16 numbers of 32 bits over, in place.
-inline void transpose(__m512i* rows) {
-    __m512i t[16];
+inline void transpose(float* tile) {
+    __m512i rows[16], t[16];
+    for (int i = 0; i < 16; ++i) rows[i] = _mm512_loadu_si512(tile + i * 16);
     for (int i = 0; i < 16; i += 2) {
         t[i] = _mm512_unpacklo_epi32(rows[i], rows[i + 1]);
         t[i + 1] = _mm512_unpackhi_epi32(rows[i], rows[i + 1]);
@@ -79,40 +63,65 @@ inline void transpose(__m512i* rows) {
         rows[i + 8] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0xdd);
         rows[i + 12] = _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0xdd);
     }
+    for (int i = 0; i < 16; ++i) _mm512_storeu_si512(tile + i * 16, rows[i]);
+}
+#pragma GCC diagnostic pop
+
+/// The power of two that takes integers of 24 bits back to this row: its exponent, NaN if the row is not
+/// finite.
+inline float exponent_of(const float* row, Index depth) {
+    constexpr float kLargest = 127.0F / 128 + 127.0F / 32768 + 127.0F / 8388608;  // whose first byte is 127
+    __m512 top = _mm512_setzero_ps();
+    for (Index k = 0; k < depth; k += 16) top = _mm512_max_ps(top, _mm512_abs_ps(load(row + k, depth - k)));
+    const float largest = _mm512_reduce_max_ps(top);
+    if (largest == 0) return 0;
+    if (!(largest < std::numeric_limits<float>::infinity())) return std::numeric_limits<float>::quiet_NaN();
+    const __m128 x = _mm_set_ss(largest);
+    const float exponent = _mm_cvtss_f32(_mm_getexp_ss(x, x)) + 1;
+    const float mantissa = _mm_cvtss_f32(_mm_getmant_ss(x, x, _MM_MANT_NORM_p5_1, _MM_MANT_SIGN_zero));
+    return exponent - (mantissa <= kLargest ? 23 : 22);
 }
 
-/// Writes the parts of 16 rows (`rows` of them given) by 32 terms (`terms` given): a tile each, kTile apart.
-/// As the first operand wants them, row by row, or with `paired` as the second does: pairs of terms by row.
-template <int P>
-void fill(const Operand<float>& a, Index rows, Index terms, bool paired, float* out, Index apart) {
-    const bool by_rows = a.col_step == 1;
-    const auto parts_of = [&](Index i) {
-        if (by_rows) {
-            const Index count = i < rows ? terms : 0;
-            return split<P>(load(a.at(i, 0), count), load(a.at(i, 16), count - 16));
+/// Writes a row of 64 bytes in each tile of one step: three digits of 64 terms.
+inline void write_row(Bytes, const float* row, Index terms, float exponent, float* out, Index apart) {
+    const __m512 scale = _mm512_set1_ps(-exponent);
+    const __m512i half = _mm512_set1_epi32(128);
+    for (Index v = 0; v < 4; ++v) {
+        __m512i rest = _mm512_cvtps_epi32(_mm512_scalef_ps(load(row + 16 * v, terms - 16 * v), scale));
+        for (int p = 2; p >= 0; --p) {
+            _mm_storeu_si128(reinterpret_cast<__m128i*>(out + p * apart + 4 * v), _mm512_cvtepi32_epi8(rest));
+            rest = _mm512_srai_epi32(_mm512_add_epi32(rest, half), 8);
         }
-        const auto at = [&](Index k) { return load(a.at(0, k), k < terms ? rows : 0); };
-        return split_pairs<P>(at(2 * i), at(2 * i + 1));
-    };
-    if (by_rows != paired) {
-        for (Index i = 0; i < 16; ++i) {
-            const Parts<P> parts = parts_of(i);
-            for (int p = 0; p < P; ++p) _mm512_storeu_si512(out + p * apart + i * 16, parts.part[p]);
-        }
-        return;
-    }
-    __m512i tile[P][16];
-    for (Index i = 0; i < 16; ++i) {
-        const Parts<P> parts = parts_of(i);
-        for (int p = 0; p < P; ++p) tile[p][i] = parts.part[p];
-    }
-    for (int p = 0; p < P; ++p) {
-        transpose(tile[p]);
-        for (Index i = 0; i < 16; ++i) _mm512_storeu_si512(out + p * apart + i * 16, tile[p][i]);
     }
 }
 
-/// Tiles 0-3 hold sums, 4 and 5 parts of the first operand, 6 and 7 of the second.
+/// The same of 32 terms as bfloat16.
+inline void write_row(Halves, const float* row, Index terms, float, float* out, Index) {
+    const __m512bh halves = _mm512_cvtne2ps_pbh(load(row + 16, terms - 16), load(row, terms));
+    _mm512_storeu_si512(out, reinterpret_cast<__m512i>(halves));
+}
+
+/// Writes up to 16 rows: for each step kParts tiles, one every `apart` floats, those of the next step
+/// `stride` on. The first operand wants them as they are, the second turned over. Exponents tell what bytes
+/// stand for.
+template <class F>
+void fill(F format, const Operand<float>& a, Index rows, Index depth, bool turned, float* out, Index apart,
+          Index stride, float* exponents) {
+    for (Index i = 0; i < kRows; ++i) {
+        const float* row = a.at(i < rows ? i : 0, 0);
+        const Index length = i < rows ? depth : 0;
+        exponents[i] = F::kParts > 1 ? exponent_of(row, length) : 0;
+        float* to = out + i * 16;
+        for (Index k = 0; k < depth; k += F::kTerms, to += stride) {
+            write_row(format, row + k, length - k, exponents[i], to, apart);
+        }
+    }
+    for (Index k = 0; turned && k < depth; k += F::kTerms, out += stride) {
+        for (int p = 0; p < F::kParts; ++p) transpose(out + p * apart);
+    }
+}
+
+/// The unit, for as long as it is wanted: eight tiles of 16 rows of 64 bytes.
 class Unit {
   public:
     Unit() {
@@ -128,68 +137,87 @@ class Unit {
     Unit& operator=(const Unit&) = delete;
 };
 
-template <int R>
-void load_left(const float* tile, Index group) {
-    _tile_loadd(4, tile, 64);
-    if constexpr (R == 2) _tile_loadd(5, tile + group, 64);
-}
-
+/// Sums of the products of 16 rows and 16 V: of first digits, of first and second ones, and of those that
+/// count as much as two second ones. They go to rows of 32. Tile 6 is a part of the first operand, 7 of the
+/// second.
 template <int V>
-void load_right(const float* tile) {
-    _tile_loadd(6, tile, 64);
-    if constexpr (V == 2) _tile_loadd(7, tile + kTile, 64);
+void multiply_bytes(const float* left, const float* right, Index steps, std::int32_t* first,
+                    std::int32_t* second, std::int32_t* third) {
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+    _tile_zero(4);
+    _tile_zero(5);
+    // In an order in which one tile of a product often is there already.
+    for (Index s = 0; s < steps; ++s, left += 3 * kTile, right += 6 * kTile) {
+        _tile_loadd(6, left + 2 * kTile, 64);
+        _tile_loadd(7, right, 64);
+        _tile_dpbssd(4, 6, 7);
+        if constexpr (V == 2) {
+            _tile_loadd(7, right + kTile, 64);
+            _tile_dpbssd(5, 6, 7);
+        }
+        _tile_loadd(6, left + kTile, 64);
+        if constexpr (V == 2) {
+            _tile_dpbssd(3, 6, 7);
+            _tile_loadd(7, right + 3 * kTile, 64);
+            _tile_dpbssd(5, 6, 7);
+        }
+        _tile_loadd(7, right + 2 * kTile, 64);
+        _tile_dpbssd(4, 6, 7);
+        _tile_loadd(7, right, 64);
+        _tile_dpbssd(2, 6, 7);
+        _tile_loadd(6, left, 64);
+        _tile_dpbssd(0, 6, 7);
+        if constexpr (V == 2) {
+            _tile_loadd(7, right + kTile, 64);
+            _tile_dpbssd(1, 6, 7);
+            _tile_loadd(7, right + 3 * kTile, 64);
+            _tile_dpbssd(3, 6, 7);
+        }
+        _tile_loadd(7, right + 2 * kTile, 64);
+        _tile_dpbssd(2, 6, 7);
+        _tile_loadd(7, right + 4 * kTile, 64);
+        _tile_dpbssd(4, 6, 7);
+        if constexpr (V == 2) {
+            _tile_loadd(7, right + 5 * kTile, 64);
+            _tile_dpbssd(5, 6, 7);
+        }
+    }
+    constexpr int kStride = 32 * sizeof(std::int32_t);
+    _tile_stored(0, first, kStride);
+    _tile_stored(2, second, kStride);
+    _tile_stored(4, third, kStride);
+    if constexpr (V == 2) {
+        _tile_stored(1, first + 16, kStride);
+        _tile_stored(3, second + 16, kStride);
+        _tile_stored(5, third + 16, kStride);
+    }
 }
 
+/// Products of 16 R rows, in groups `group` apart, and 16 V, of numbers in bfloat16. They go to rows of 32.
 template <int R, int V>
-void add_products() {
-    _tile_dpbf16ps(0, 4, 6);
-    if constexpr (V == 2) _tile_dpbf16ps(1, 4, 7);
-    if constexpr (R == 2) _tile_dpbf16ps(2, 5, 6);
-    if constexpr (R == 2 && V == 2) _tile_dpbf16ps(3, 5, 7);
-}
-
-/// Adds up one product of parts over all steps, or begins with those that count least.
-template <int R, int V, int P>
-void add_steps(const float* left, Index group, const float* right, Index steps) {
-    constexpr Index kLeft = P * kTile;
-    constexpr Index kRight = 2 * P * kTile;
-    constexpr Index kPlane = 2 * kTile;
-    for (Index s = 0; P == 3 && s < steps; ++s) {
-        const float* a = left + s * kLeft;
-        const float* b = right + s * kRight;
-        load_left<R>(a + 2 * kTile, group);
-        load_right<V>(b);
-        add_products<R, V>();
-        load_left<R>(a + kTile, group);
-        add_products<R, V>();
-        load_right<V>(b + kPlane);
-        add_products<R, V>();
-        load_left<R>(a, group);
-        add_products<R, V>();
-        load_right<V>(b + 2 * kPlane);
-        add_products<R, V>();
-    }
-    for (Index s = 0; s < steps; ++s) {
-        load_left<R>(left + s * kLeft, group);
-        load_right<V>(right + s * kRight);
-        add_products<R, V>();
-    }
-}
-
-/// out (16 R x 16 V, rows `stride` apart) of the products of R groups of rows, `group` apart, and V tiles of
-/// columns.
-template <int R, int V, int P>
-void multiply(const float* left, Index group, const float* right, Index steps, float* out, Index stride) {
+void multiply_halves(const float* left, Index group, const float* right, Index steps, float* out) {
     _tile_zero(0);
     if constexpr (V == 2) _tile_zero(1);
     if constexpr (R == 2) _tile_zero(2);
     if constexpr (R == 2 && V == 2) _tile_zero(3);
-    add_steps<R, V, P>(left, group, right, steps);
-    const auto bytes = static_cast<std::size_t>(stride) * sizeof(float);
-    _tile_stored(0, out, bytes);
-    if constexpr (V == 2) _tile_stored(1, out + 16, bytes);
-    if constexpr (R == 2) _tile_stored(2, out + 16 * stride, bytes);
-    if constexpr (R == 2 && V == 2) _tile_stored(3, out + 16 * stride + 16, bytes);
+    for (Index s = 0; s < steps; ++s, left += kTile, right += 2 * kTile) {
+        _tile_loadd(4, left, 64);
+        if constexpr (R == 2) _tile_loadd(5, left + group, 64);
+        _tile_loadd(6, right, 64);
+        if constexpr (V == 2) _tile_loadd(7, right + kTile, 64);
+        _tile_dpbf16ps(0, 4, 6);
+        if constexpr (V == 2) _tile_dpbf16ps(1, 4, 7);
+        if constexpr (R == 2) _tile_dpbf16ps(2, 5, 6);
+        if constexpr (R == 2 && V == 2) _tile_dpbf16ps(3, 5, 7);
+    }
+    constexpr int kStride = 32 * sizeof(float);
+    _tile_stored(0, out, kStride);
+    if constexpr (V == 2) _tile_stored(1, out + 16, kStride);
+    if constexpr (R == 2) _tile_stored(2, out + 16 * 32, kStride);
+    if constexpr (R == 2 && V == 2) _tile_stored(3, out + 16 * 32 + 16, kStride);
 }
 
 }  // namespace ncfast::NCFAST_ISA::tiles

@@ -51,3 +51,9 @@ def unit_power(largest: float) -> float:
         return 1.0
     exponent = -int(np.frexp(largest)[1])
     return float(np.ldexp(1.0, min(max(exponent, -1000), 1000)))
+
+
+def products_with(rows: Float, vector: Float) -> Float:
+    """``rows @ vector`` without BLAS, whose workers would go on spinning on the processors that the kernels use next."""
+    products: Float = np.einsum("kd,d->k", rows, vector)
+    return products

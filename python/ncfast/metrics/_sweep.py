@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _core
-from .._frame import unit_power, warn_degenerate
+from .._frame import products_with, unit_power, warn_degenerate
 from ._targets import etf_target, of_target
 
 Float = NDArray[np.float64]
@@ -227,7 +227,7 @@ def sweep(
         vectors = uncentred * frame.scale
         common = vectors[0] - frame.rows[0]
         squares = np.einsum("kd,kd->k", vectors, vectors)
-        shifts = frame.rows @ common + 0.5 * float(common @ common)
+        shifts = products_with(frame.rows, common) + 0.5 * float(common @ common)
     trial = etf_target(frame.lengths.size, float(frame.squares.sum()))
     # What the singular values ask for anyway, and no larger than the frame.
     known = dtype is np.float64 and frame.directions is frame.rows and frame.rows.shape[0] <= frame.rows.shape[1]

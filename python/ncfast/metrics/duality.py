@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._frame import as_pair, warn_degenerate
+from .._frame import as_pair, products_with, warn_degenerate
 from ._pairs import bands, frobenius
 from ._sweep import ScaledFrame, scaled_frame
 from ._targets import TargetDistance, etf_target, of_target
@@ -146,7 +146,7 @@ class _Alignment:
         self.centre, self.target_of = centre, target_of
         norm = float(np.sqrt(max(m.norm**2 + 2.0 * float(c @ m.sums) + k * float(c @ c), 0.0)))
         self.factor = 1.0 / (w.norm * norm) if w.norm * norm > 0 else np.inf
-        self.shifts: Float = w.rows @ c
+        self.shifts = products_with(w.rows, c)
         trace = (float(np.einsum("kd,kd->", w.rows, m.rows)) + float(self.shifts.sum())) * self.factor
         # Where the two are far from aligned, the trace may be far too small for a trial norm, or negative.
         self.trace = max(trace, 1e-6)
