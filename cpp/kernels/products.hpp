@@ -69,7 +69,7 @@ template <class T>
 class Packed {
   public:
     Packed(Index depth, Index rows, Digits digits = Digits::all)
-        : on_tiles_(kOnTiles<T> && rows > (digits == Digits::few ? 64 : 256)),
+        : on_tiles_(kOnTiles<T> && rows > 64),
           digits_(digits),
           depth_(depth),
           padded_(blocks_of(rows, kPanelCols<T>) * kPanelCols<T>),
@@ -123,7 +123,7 @@ void multiply(const Operand<T>& a, Index rows, const Packed<T>& b, Index first, 
               Index out_stride, bool add = false);
 
 #if defined(__AMX_INT8__)
-/// The same of operands, row by row, for the tile unit.
+/// The same of operands for the tile unit.
 void fill_tiles(const Operand<float>& b, Index rows, Index first, const Packed<float>& packed);
 void multiply_tiles(const Operand<float>& a, Index rows, const Packed<float>& b, Index first, Index cols,
                     float* out, Index out_stride, bool add);

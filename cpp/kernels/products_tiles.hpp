@@ -35,8 +35,6 @@ inline __m512 load(const float* from, Index count) {
     return _mm512_maskz_loadu_ps(static_cast<__mmask16>((1U << count) - 1U), from);
 }
 
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wuninitialized"  // of what the compiler's own header leaves undefined
 /// Turns 16 x 16 numbers of 32 bits over, in place.
 inline void transpose(float* tile) {
     __m512i rows[16], t[16];
@@ -65,32 +63,66 @@ inline void transpose(float* tile) {
     }
     for (int i = 0; i < 16; ++i) _mm512_storeu_si512(tile + i * 16, rows[i]);
 }
-#pragma GCC diagnostic pop
 
-/// The power of two that takes integers of 24 bits back to this row: its exponent, NaN if the row is not
-/// finite.
-inline float exponent_of(const float* row, Index depth) {
-    constexpr float kLargest = 127.0F / 128 + 127.0F / 32768 + 127.0F / 8388608;  // whose first byte is 127
-    __m512 top = _mm512_setzero_ps();
-    for (Index k = 0; k < depth; k += 16) top = _mm512_max_ps(top, _mm512_abs_ps(load(row + k, depth - k)));
-    const float largest = _mm512_reduce_max_ps(top);
-    if (largest == 0) return 0;
-    if (!(largest < std::numeric_limits<float>::infinity())) return std::numeric_limits<float>::quiet_NaN();
-    const __m128 x = _mm_set_ss(largest);
-    const float exponent = _mm_cvtss_f32(_mm_getexp_ss(x, x)) + 1;
-    const float mantissa = _mm_cvtss_f32(_mm_getmant_ss(x, x, _MM_MANT_NORM_p5_1, _MM_MANT_SIGN_zero));
-    return exponent - (mantissa <= kLargest ? 23 : 22);
+/// Magnitudes as integers, whose order is theirs: what is not finite is above all numbers.
+inline __m512i magnitudes(__m512 x) {
+    return _mm512_and_si512(_mm512_castps_si512(x), _mm512_set1_epi32(0x7fffffff));
 }
+
+/// The powers of two that take integers of 24 bits back to rows whose largest magnitudes these are: their
+/// exponents, not finite if a row is not.
+inline __m512 exponents_of(__m512i largest) {
+    constexpr float kLargest = 127.0F / 128 + 127.0F / 32768 + 127.0F / 8388608;  // whose first byte is 127
+    const __m512 x = _mm512_castsi512_ps(largest);
+    const __m512 mantissa = _mm512_getmant_ps(x, _MM_MANT_NORM_p5_1, _MM_MANT_SIGN_zero);
+    const __mmask16 fits = _mm512_cmp_ps_mask(mantissa, _mm512_set1_ps(kLargest), _CMP_LE_OQ);
+    const __m512 bits = _mm512_mask_blend_ps(fits, _mm512_set1_ps(21), _mm512_set1_ps(22));
+    return _mm512_maskz_sub_ps(_mm512_test_epi32_mask(largest, largest), _mm512_getexp_ps(x), bits);
+}
+
+inline __m512i by_digit() {
+    return _mm512_broadcast_i32x4(_mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
+}
+
+/// Digits of 64 numbers over powers of two, rounded. Those of q are the bytes of q + 128 (1 + 2^8 + 2^16),
+/// less 128.
+struct Digits64 {
+    __m512i digit[3];
+
+    /// Number i of vector v goes to place 16 (i / 4) + 4 v + i % 4.
+    Digits64(const __m512* numbers, __m512 exponents) {
+        const __m512i middle = _mm512_set1_epi32(0x808080);
+        __m512i v[4];
+        for (int i = 0; i < 4; ++i) {
+            const __m512i q = _mm512_cvtps_epi32(_mm512_scalef_ps(numbers[i], -exponents));
+            v[i] = _mm512_shuffle_epi8(_mm512_xor_si512(_mm512_add_epi32(q, middle), middle), by_digit());
+        }
+        const __m512i low = _mm512_unpacklo_epi32(v[0], v[1]), high = _mm512_unpacklo_epi32(v[2], v[3]);
+        digit[2] = _mm512_unpacklo_epi64(low, high);
+        digit[1] = _mm512_unpackhi_epi64(low, high);
+        digit[0] =
+            _mm512_unpacklo_epi64(_mm512_unpackhi_epi32(v[0], v[1]), _mm512_unpackhi_epi32(v[2], v[3]));
+    }
+};
 
 /// Writes a row of 64 bytes in each tile of one step: three digits of 64 terms.
 inline void write_row(Bytes, const float* row, Index terms, float exponent, float* out, Index apart) {
-    const __m512 scale = _mm512_set1_ps(-exponent);
-    const __m512i half = _mm512_set1_epi32(128);
-    for (Index v = 0; v < 4; ++v) {
-        __m512i rest = _mm512_cvtps_epi32(_mm512_scalef_ps(load(row + 16 * v, terms - 16 * v), scale));
-        for (int p = 2; p >= 0; --p) {
-            _mm_storeu_si128(reinterpret_cast<__m128i*>(out + p * apart + 4 * v), _mm512_cvtepi32_epi8(rest));
-            rest = _mm512_srai_epi32(_mm512_add_epi32(rest, half), 8);
+    const __m512 numbers[4] = {load(row, terms), load(row + 16, terms - 16), load(row + 32, terms - 32),
+                               load(row + 48, terms - 48)};
+    const Digits64 digits(numbers, _mm512_set1_ps(exponent));
+    for (int p = 0; p < 3; ++p) _mm512_storeu_si512(out + p * apart, digits.digit[p]);
+}
+
+/// Writes tiles of one step of 16 rows that stand in columns, turned over: the terms in the order of rows.
+inline void write_columns(const Operand<float>& a, Index rows, Index terms, __m512 exponents, float* out,
+                          Index apart) {
+    for (Index i = 0; i < kRows; ++i) {
+        const Index first = 16 * (i % 4) + 4 * (i / 4);
+        const auto term = [&](Index k) { return load(a.at(0, k), k < terms ? rows : 0); };
+        const __m512 numbers[4] = {term(first), term(first + 1), term(first + 2), term(first + 3)};
+        const Digits64 digits(numbers, exponents);
+        for (int p = 0; p < 3; ++p) {
+            _mm512_storeu_si512(out + p * apart + i * 16, _mm512_shuffle_epi8(digits.digit[p], by_digit()));
         }
     }
 }
@@ -101,24 +133,67 @@ inline void write_row(Halves, const float* row, Index terms, float, float* out, 
     _mm512_storeu_si512(out, reinterpret_cast<__m512i>(halves));
 }
 
-/// Writes up to 16 rows: for each step kParts tiles, one every `apart` floats, those of the next step
-/// `stride` on. The first operand wants them as they are, the second turned over. Exponents tell what bytes
-/// stand for.
+inline float exponent_of(const float* row, Index depth) {
+    __m512i top = _mm512_setzero_si512();
+    for (Index k = 0; k < depth; k += 16) top = _mm512_max_epu32(top, magnitudes(load(row + k, depth - k)));
+    const auto largest = static_cast<int>(_mm512_reduce_max_epu32(top));
+    return _mm512_cvtss_f32(exponents_of(_mm512_set1_epi32(largest)));
+}
+
+/// Where tiles go: for each step parts `apart` floats from each other, those of the next step `stride` on.
+/// The first operand has rows as they are, the second turned over. Exponents tell what bytes stand for.
+struct Target {
+    float* tiles;
+    Index apart, stride;
+    bool turned;
+    float* exponents;
+};
+
 template <class F>
-void fill(F format, const Operand<float>& a, Index rows, Index depth, bool turned, float* out, Index apart,
-          Index stride, float* exponents) {
+void turn_all(Index depth, const Target& to) {
+    for (Index k = 0, at = 0; k < depth; k += F::kTerms, at += to.stride) {
+        for (int p = 0; p < F::kParts; ++p) transpose(to.tiles + at + p * to.apart);
+    }
+}
+
+/// Writes up to 16 rows.
+template <class F>
+void fill(F format, const Operand<float>& a, Index rows, Index depth, const Target& to) {
     for (Index i = 0; i < kRows; ++i) {
         const float* row = a.at(i < rows ? i : 0, 0);
         const Index length = i < rows ? depth : 0;
-        exponents[i] = F::kParts > 1 ? exponent_of(row, length) : 0;
-        float* to = out + i * 16;
-        for (Index k = 0; k < depth; k += F::kTerms, to += stride) {
-            write_row(format, row + k, length - k, exponents[i], to, apart);
+        to.exponents[i] = F::kParts > 1 ? exponent_of(row, length) : 0;
+        float* out = to.tiles + i * 16;
+        for (Index k = 0; k < depth; k += F::kTerms, out += to.stride) {
+            write_row(format, row + k, length - k, to.exponents[i], out, to.apart);
         }
     }
-    for (Index k = 0; turned && k < depth; k += F::kTerms, out += stride) {
-        for (int p = 0; p < F::kParts; ++p) transpose(out + p * apart);
+    if (to.turned) turn_all<F>(depth, to);
+}
+
+/// The same of rows that stand in columns.
+inline void fill_from_columns(const Operand<float>& a, Index rows, Index depth, const Target& to) {
+    __m512i top = _mm512_setzero_si512();
+    for (Index k = 0; k < depth; ++k) top = _mm512_max_epu32(top, magnitudes(load(a.at(0, k), rows)));
+    const __m512 exponents = exponents_of(top);
+    _mm512_storeu_ps(to.exponents, exponents);
+    float* out = to.tiles;
+    for (Index k = 0; k < depth; k += Bytes::kTerms, out += to.stride) {
+        write_columns({a.at(0, k), 1, a.col_step}, rows, depth - k, exponents, out, to.apart);
     }
+    if (!to.turned) turn_all<Bytes>(depth, to);
+}
+
+/// Of either kind; columns are taken apart in bytes only.
+inline void fill_any(Bytes format, const Operand<float>& a, Index rows, Index depth, const Target& to) {
+    if (a.col_step == 1) {
+        fill(format, a, rows, depth, to);
+    } else {
+        fill_from_columns(a, rows, depth, to);
+    }
+}
+inline void fill_any(Halves format, const Operand<float>& a, Index rows, Index depth, const Target& to) {
+    fill(format, a, rows, depth, to);
 }
 
 /// The unit, for as long as it is wanted: eight tiles of 16 rows of 64 bytes.

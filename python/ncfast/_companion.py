@@ -80,7 +80,7 @@ class Companion:
         """
         lengths, scale = pairs.frame.lengths, pairs.frame.scale
         factor = scale / self.nearest.scale
-        d, norms = self.linear.weights.shape[1], self.linear.weight_norms
+        norms = self.linear.weight_norms
         # <w, m> = slope ||m||^2, in whatever scale.
         own = self.slopes[present] / factor * lengths**2 + self.levels[present] * factor
         rivals = pairs.found["rivals"]
@@ -88,7 +88,7 @@ class Companion:
         if not present.all():  # classes without samples can win too
             rivals = np.maximum(rivals, self.levels[~present].max() * factor + norms[~present].max() * lengths)
             gaps = np.maximum(gaps, norms[present] + norms[~present].max())
-        unit = 4 * (d + 16) * float(np.finfo(pairs.dtype).eps)
+        unit = pairs.unit
         error = unit * (lengths * norms.max() + float(np.abs(self.levels).max()) * factor)
         radii = np.zeros(present.size)
         with np.errstate(invalid="ignore", over="ignore"):

@@ -54,6 +54,6 @@ def unit_power(largest: float) -> float:
 
 
 def products_with(rows: Float, vector: Float) -> Float:
-    """``rows @ vector`` without BLAS, whose workers would go on spinning on the processors that the kernels use next."""
+    """``rows @ vector`` without BLAS, whose workers go on spinning on the processors that the kernels use next."""
     products: Float = np.einsum("kd,d->k", rows, vector)
     return products

@@ -148,10 +148,8 @@ def _for_all_classes(rows: Float, stats: ClassStatistics) -> Float:
 
 def certify_nearest(stats: ClassStatistics, pairs: PairSweep) -> Certificate:
     """Certify the nearest mean within half the distance to the next one, lowered by a bound on its rounding."""
-    d = stats.num_features
     frame = pairs.frame
-    unit = 4 * (d + 16) * float(np.finfo(pairs.dtype).eps)
-    squared = pairs.found["nearest"] - unit * (frame.squares + frame.squares.max())
+    squared = pairs.found["nearest"] - pairs.unit * (frame.squares + frame.squares.max())
     radii = np.zeros(stats.num_classes)
     radii[stats.present] = 0.5 * np.sqrt(np.maximum(squared, 0.0)) / frame.scale
     return Certificate(np.arange(stats.num_classes), radii)

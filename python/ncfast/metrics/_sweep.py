@@ -134,6 +134,15 @@ class PairSweep:
         return float(min(self.found["coherence"], 1.0))
 
     @property
+    def unit(self) -> float:
+        """Bound on what rounding moves a product by, or a squared distance, over the squared lengths.
+
+        It is twice what rounded products could be off; those that the tile unit makes of bytes are off by less.
+        """
+        d = self.frame.rows.shape[1]
+        return 16 * (d + 16) * float(np.finfo(self.dtype).eps)
+
+    @property
     def squared_cosines(self) -> float:
         """Sum of ``cos^2`` over the pairs of vectors that are not zero."""
         cosines = self.found["cosines"]
