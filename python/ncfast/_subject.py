@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -14,6 +16,7 @@ from . import metrics
 from ._classifier import Classifier
 from ._conventions import Conventions
 from ._frame import unit_power, warn_degenerate
+from ._runtime import get_num_threads
 from .metrics._svd import singular_values
 from .metrics._sweep import PairSweep, Rivals, ScaledFrame, scaled_frame, sweep
 from .metrics._within import sample_shares
@@ -34,6 +37,7 @@ from .statistics import ClassStatistics
 
 Float = NDArray[np.float64]
 _MANY_CLASSES = 1000
+_WORTH_A_THREAD = 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +55,8 @@ class Subject:
         Mean of features of no class.
     products : type
         Precision that large products may have.
+    ahead : bool
+        Whether the spectrum of the weights will be asked for, too.
     """
 
     stats: ClassStatistics
@@ -59,6 +65,7 @@ class Subject:
     decays: Mapping[str, float] = field(default_factory=dict)
     outlier_mean: Float | None = None
     products: type[np.floating[Any]] = np.float64
+    ahead: bool = False
 
     @property
     def weighting(self) -> str:
@@ -124,10 +131,23 @@ class Subject:
     @cached_property
     def between(self) -> BetweenClass:
         """Factor of S_B."""
-        if self.conventions.weighting == "sample":
-            return between_class(self.stats, "sample")
-        # About whichever mean: one of the class means' combinations, which leaves the rank at K-1.
-        return between_of_factor(self.stats, self.scaled_means, 1.0 / self.k)
+        with self._beside():
+            if self.conventions.weighting == "sample":
+                return between_class(self.stats, "sample")
+            # About whichever mean: one of the class means' combinations, which leaves the rank at K-1.
+            return between_of_factor(self.stats, self.scaled_means, 1.0 / self.k)
+
+    @contextmanager
+    def _beside(self) -> Iterator[None]:
+        """Take the spectrum that will be wanted in another thread meanwhile: LAPACK leaves all but one idle."""
+        large = min(self.k, self.d) >= _WORTH_A_THREAD and get_num_threads() > 1
+        if not (self.ahead and large) or "weights" in self.spectra:
+            yield
+            return
+        with ThreadPoolExecutor(1) as pool:
+            spectrum = pool.submit(self.spectrum, "weights")
+            yield
+            spectrum.result()
 
     def frame(self, name: str) -> Float:
         """Vectors of the frame ``"means"``, centred, or ``"weights"``."""

@@ -139,7 +139,7 @@ class PairSweep:
 
         It is twice what rounded products could be off; those that the tile unit makes of bytes are off by less.
         """
-        d = self.frame.rows.shape[1]
+        d = int(self.frame.rows.shape[1])
         return 16 * (d + 16) * float(np.finfo(self.dtype).eps)
 
     @property
