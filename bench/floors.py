@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 
 from . import data
-from .machine import product_rates, reading_rate
+from .machine import best_rates, reading_rate
 
 
 def report_floor(shape: tuple[int, int, int], state: str) -> float:
@@ -31,7 +31,8 @@ def report_floor(shape: tuple[int, int, int], state: str) -> float:
     else:
         double += pairs
     reading = 4.0 * n * d / reading_rate()
-    return 2 * reading + single / product_rates()["float32"] + double / product_rates()["float64"] + _eigen(small)
+    rates = best_rates()
+    return 2 * reading + single / rates["float32"] + double / rates["float64"] + _eigen(small)
 
 
 @cache

@@ -87,6 +87,16 @@ Array<double> cross_gram(const Array<double>& left, const Array<double>& right) 
     return multiply(matrix_of(left, "left"), matrix_of(right, "right"), false);
 }
 
+Array<double> row_products(const Array<double>& left, const Array<double>& right) {
+    const Rows<double> a = rows_of(left, "left"), b = rows_of(right, "right");
+    require(a.cols == b.cols && (b.rows == a.rows || b.rows == 1), "right", "of the shape of left, or one row");
+    Array<double> out(a.rows);
+    const RowProductsJob job{a, b.data, b.rows == 1 ? 0 : b.stride, out.mutable_data(), threads_for(work_of(a, 1))};
+    py::gil_scoped_release release;
+    kernels().row_products(job);
+    return out;
+}
+
 template <class T>
 void register_for(py::module_& module) {
     module.def("screen", &screen<T>, py::arg("features").noconvert());
@@ -105,6 +115,7 @@ void register_statistics(py::module_& module) {
     module.def("rank_update", &rank_update, py::arg("vectors").noconvert(), py::arg("sign"),
                py::arg("scatter").noconvert());
     module.def("gram", &gram, py::arg("vectors").noconvert());
+    module.def("row_products", &row_products, py::arg("left").noconvert(), py::arg("right").noconvert());
     module.def("cross_gram", &cross_gram, py::arg("left").noconvert(), py::arg("right").noconvert());
 }
 

@@ -198,6 +198,15 @@ struct PairsJob {
     int threads;
 };
 
+/// products_k = <left_k, right_k>, or with right_stride 0 <left_k, right>.
+struct RowProductsJob {
+    Rows<double> left;
+    const double* right;
+    Index right_stride;
+    double* products;  // (left.rows) out
+    int threads;
+};
+
 /// product = A B^T. With `symmetric` (B is A) the upper triangle mirrors the lower.
 struct GramJob {
     Matrix<double> left;

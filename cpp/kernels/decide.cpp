@@ -45,7 +45,7 @@ struct ProductErrors {
         of_top = 0;
         if (weights.digits() == Digits::few) {
             units += 2 * kFewDigitsUnit<T>;
-        } else if (weights.on_tiles()) {
+        } else if (weights.digits() == Digits::all) {
             units = (width / 256 + 16) * unit<T>();
             const Index n = job.num_classes * job.width;
             const T top =

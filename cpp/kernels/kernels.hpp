@@ -23,6 +23,7 @@ void decide(const DecideJob<T>& job);
 template <class P>
 void pairs(const PairsJob<P>& job);
 void gram(const GramJob& job);
+void row_products(const RowProductsJob& job);
 
 void ufm_tails(const ufm::Chain& chain, int threads);
 void ufm_columns(const ufm::ColumnsJob& job);

@@ -22,8 +22,9 @@ constexpr int kTileRows = 6;
 template <class T>
 constexpr Index kPanelCols = 2 * kVectorBytes / static_cast<Index>(sizeof(T));
 
-/// How exact the products of floats need be on the tile unit: to 8 bits, or to 24.
-enum class Digits { few, all };
+/// How exact products of floats need be: to 8 bits, to 24 bits of the largest entry of a row, or to those of
+/// each entry. The tile unit has the first two, for operands given row by row.
+enum class Digits { few, all, whole };
 
 #if defined(__AMX_INT8__)
 template <class T>
@@ -69,7 +70,7 @@ template <class T>
 class Packed {
   public:
     Packed(Index depth, Index rows, Digits digits = Digits::all)
-        : on_tiles_(kOnTiles<T> && rows > 64),
+        : on_tiles_(kOnTiles<T> && digits != Digits::whole && rows > 64),
           digits_(digits),
           depth_(depth),
           padded_(blocks_of(rows, kPanelCols<T>) * kPanelCols<T>),
@@ -85,7 +86,7 @@ class Packed {
     /// Whether it is packed for the tile unit. Few rows do not repay taking the other operand apart.
     bool on_tiles() const { return on_tiles_; }
 
-    Digits digits() const { return on_tiles_ ? digits_ : Digits::all; }
+    Digits digits() const { return on_tiles_ ? digits_ : Digits::whole; }
 
     /// Terms that are summed before they are added to the result.
     Index step() const { return on_tiles_ ? 1024 : kDepth; }

@@ -84,9 +84,9 @@ struct Left {
 
     void fill(const Operand<float>& a, Index rows, Index depth) {
         for (Index r = 0; r < rows; r += tiles::kRows) {
-            tiles::fill_any(F(), a.from(r), smaller(tiles::kRows, rows - r), depth,
-                            {tiles.data() + r / tiles::kRows * group, tiles::kTile, F::kParts * tiles::kTile,
-                             false, exponents.data() + r});
+            tiles::fill(F(), a.from(r), smaller(tiles::kRows, rows - r), depth,
+                        {tiles.data() + r / tiles::kRows * group, tiles::kTile, F::kParts * tiles::kTile,
+                         false, exponents.data() + r});
         }
     }
 };
@@ -128,7 +128,7 @@ void fill_panel(const Operand<float>& b, Index rows, Index first, const Packed<f
         for (Index half = 0; half < 2; ++half) {
             const Index from = first + half * tiles::kRows;
             const Index count = smaller(tiles::kRows, larger<Index>(0, rows - from));
-            tiles::fill_any(
+            tiles::fill(
                 F(), {b.at(from, k), b.row_step, b.col_step}, count, depth,
                 {out + half * tiles::kTile, kPart, F::kParts * kPart, true, exponents + half * tiles::kRows});
         }

@@ -113,20 +113,6 @@ inline void write_row(Bytes, const float* row, Index terms, float exponent, floa
     for (int p = 0; p < 3; ++p) _mm512_storeu_si512(out + p * apart, digits.digit[p]);
 }
 
-/// Writes tiles of one step of 16 rows that stand in columns, turned over: the terms in the order of rows.
-inline void write_columns(const Operand<float>& a, Index rows, Index terms, __m512 exponents, float* out,
-                          Index apart) {
-    for (Index i = 0; i < kRows; ++i) {
-        const Index first = 16 * (i % 4) + 4 * (i / 4);
-        const auto term = [&](Index k) { return load(a.at(0, k), k < terms ? rows : 0); };
-        const __m512 numbers[4] = {term(first), term(first + 1), term(first + 2), term(first + 3)};
-        const Digits64 digits(numbers, exponents);
-        for (int p = 0; p < 3; ++p) {
-            _mm512_storeu_si512(out + p * apart + i * 16, _mm512_shuffle_epi8(digits.digit[p], by_digit()));
-        }
-    }
-}
-
 /// The same of 32 terms as bfloat16.
 inline void write_row(Halves, const float* row, Index terms, float, float* out, Index) {
     const __m512bh halves = _mm512_cvtne2ps_pbh(load(row + 16, terms - 16), load(row, terms));
@@ -149,13 +135,6 @@ struct Target {
     float* exponents;
 };
 
-template <class F>
-void turn_all(Index depth, const Target& to) {
-    for (Index k = 0, at = 0; k < depth; k += F::kTerms, at += to.stride) {
-        for (int p = 0; p < F::kParts; ++p) transpose(to.tiles + at + p * to.apart);
-    }
-}
-
 /// Writes up to 16 rows.
 template <class F>
 void fill(F format, const Operand<float>& a, Index rows, Index depth, const Target& to) {
@@ -168,32 +147,10 @@ void fill(F format, const Operand<float>& a, Index rows, Index depth, const Targ
             write_row(format, row + k, length - k, to.exponents[i], out, to.apart);
         }
     }
-    if (to.turned) turn_all<F>(depth, to);
-}
-
-/// The same of rows that stand in columns.
-inline void fill_from_columns(const Operand<float>& a, Index rows, Index depth, const Target& to) {
-    __m512i top = _mm512_setzero_si512();
-    for (Index k = 0; k < depth; ++k) top = _mm512_max_epu32(top, magnitudes(load(a.at(0, k), rows)));
-    const __m512 exponents = exponents_of(top);
-    _mm512_storeu_ps(to.exponents, exponents);
     float* out = to.tiles;
-    for (Index k = 0; k < depth; k += Bytes::kTerms, out += to.stride) {
-        write_columns({a.at(0, k), 1, a.col_step}, rows, depth - k, exponents, out, to.apart);
+    for (Index k = 0; to.turned && k < depth; k += F::kTerms, out += to.stride) {
+        for (int p = 0; p < F::kParts; ++p) transpose(out + p * to.apart);
     }
-    if (!to.turned) turn_all<Bytes>(depth, to);
-}
-
-/// Of either kind; columns are taken apart in bytes only.
-inline void fill_any(Bytes format, const Operand<float>& a, Index rows, Index depth, const Target& to) {
-    if (a.col_step == 1) {
-        fill(format, a, rows, depth, to);
-    } else {
-        fill_from_columns(a, rows, depth, to);
-    }
-}
-inline void fill_any(Halves format, const Operand<float>& a, Index rows, Index depth, const Target& to) {
-    fill(format, a, rows, depth, to);
 }
 
 /// The unit, for as long as it is wanted: eight tiles of 16 rows of 64 bytes.

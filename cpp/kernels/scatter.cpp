@@ -150,7 +150,8 @@ void scatter(const ScatterJob<T>& job) {
         const auto factor = [&] { return job.factor / scale / scale; };
 #pragma omp parallel num_threads(job.threads) if (job.threads > 1)
         {
-            Packed<P> packed(cuts.block_rows, cuts.panel);
+            // Many samples may hold one and the same value, and what digits leave out of it would add up.
+            Packed<P> packed(cuts.block_rows, cuts.panel, Digits::whole);
 #pragma omp for schedule(dynamic) reduction(max : top)
             for (Index s = 0; s < blocks_of(rows, kSlice); ++s) {
                 top = larger(top, centre_rows<T, P>(job, 1, start, rows, s, z));

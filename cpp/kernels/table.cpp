@@ -24,6 +24,7 @@ constexpr FeatureKernels<T> feature_kernels() {
 const KernelTable table = {feature_kernels<float>(),
                            feature_kernels<double>(),
                            gram,
+                           row_products,
                            {ufm_tails, ufm_columns, ufm_chain_gradient, ufm_update, ufm_levels}};
 
 }  // namespace ncfast::NCFAST_ISA

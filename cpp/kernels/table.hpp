@@ -35,6 +35,7 @@ struct KernelTable {
     FeatureKernels<float> f32;
     FeatureKernels<double> f64;
     void (*gram)(const GramJob&);
+    void (*row_products)(const RowProductsJob&);
     UfmKernels ufm;
 };
 

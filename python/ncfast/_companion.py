@@ -100,7 +100,7 @@ class Companion:
 def companion_of(nearest: AffineRule, linear: AffineRule) -> Companion | None:
     """Fit each weight vector by its class mean; None if too much is left to tell anything."""
     weights, norms, squares = linear.weights, linear.weight_norms, nearest.weight_norms**2
-    products = np.einsum("kd,kd->k", weights, nearest.weights)
+    products = _core.row_products(weights, nearest.weights)
     slopes = products / np.where(squares > 0, squares, 1.0)
     # ||e||^2 = ||w||^2 - slope <w, m>, plus a bound on what the subtraction loses.
     rounding = 8 * (weights.shape[1] + 16) * float(np.finfo(np.float64).eps)

@@ -18,7 +18,7 @@ _FORMATS = {"float16": (10, -14), "bfloat16": (7, -126), "float32": (23, -126), 
 """Bits after the point, and the exponent of the smallest normal number."""
 
 _EXPONENT = np.int64(0x7FF0_0000_0000_0000)
-_BAND_VALUES = 1 << 20
+_BAND_VALUES = 1 << 17
 _NEAR = 2.0
 """A value up to this many times its floor lies at it: half of it or more may be rounding."""
 

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from . import _core
+
 Float = NDArray[np.float64]
 
 
@@ -55,5 +57,4 @@ def unit_power(largest: float) -> float:
 
 def products_with(rows: Float, vector: Float) -> Float:
     """``rows @ vector`` without BLAS, whose workers go on spinning on the processors that the kernels use next."""
-    products: Float = np.einsum("kd,d->k", rows, vector)
-    return products
+    return _core.row_products(rows, vector[None])

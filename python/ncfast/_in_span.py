@@ -53,7 +53,7 @@ class Reach:
         """Of the samples of a projection."""
         off = rule.points - projection.pivots
         off[~stats.present] = 0.0
-        return cls(projection, rule, np.sqrt(np.einsum("kd,kd->k", off, off)))
+        return cls(projection, rule, np.sqrt(_core.row_products(off, off)))
 
     @cached_property
     def centres(self) -> Float:
@@ -63,7 +63,7 @@ class Reach:
 
     @cached_property
     def _lengths(self) -> Float:
-        lengths: Float = np.sqrt(np.einsum("kd,kd->k", self.centres, self.centres))
+        lengths: Float = np.sqrt(_core.row_products(self.centres, self.centres))
         return lengths
 
     def distances(self, seen: Projected, labels: NDArray[np.int64]) -> Float:

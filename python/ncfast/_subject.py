@@ -121,7 +121,7 @@ class Subject:
     def weights(self) -> Float:
         """Rows of the classifier, shape (k, d)."""
         assert self.head.weights is not None
-        return self.head.weights[self.stats.present]
+        return self.head.weights if self.stats.present.all() else self.head.weights[self.stats.present]
 
     @property
     def bias(self) -> Float | None:

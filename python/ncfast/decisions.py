@@ -63,7 +63,7 @@ class AffineRule:
     @cached_property
     def weight_norms(self) -> Float:
         """Lengths of the weight vectors, shape (K,)."""
-        norms: Float = np.sqrt(np.einsum("kd,kd->k", self.weights, self.weights))
+        norms: Float = np.sqrt(_core.row_products(self.weights, self.weights))
         return norms
 
     @cached_property
@@ -104,7 +104,7 @@ def nearest_mean_rule(
     """Nearest class mean among the classes that have samples, `frame` theirs; ties go to the smallest class."""
     scale = _scale_with(frame, stats)
     weights = _for_all_classes(frame.rows if scale == frame.scale else frame.rows * (scale / frame.scale), stats)
-    offsets = -0.5 * np.einsum("kd,kd->k", weights, weights)
+    offsets = -0.5 * _core.row_products(weights, weights)
     offsets[~stats.present] = -np.inf
     constants = np.where(stats.present, 0.0, -np.inf)
     points = _for_all_classes(stats.present_means, stats)

@@ -125,7 +125,7 @@ class ClassStatistics:
     @cached_property
     def squared_deviations(self) -> Float:
         """Per class ``sum_i w_i ||h_i - mu_k||^2``, shape (K,)."""
-        about_means: Float = self.square_sums - np.einsum("kd,kd->k", self.sums, self.mean_offsets)
+        about_means: Float = self.square_sums - _core.row_products(self.sums, self.sums) / self._divisors
         # Both terms are sums of squares: below zero lies rounding alone.
         np.maximum(about_means, 0.0, out=about_means)
         about_means.setflags(write=False)

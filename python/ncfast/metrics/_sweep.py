@@ -77,13 +77,13 @@ def scaled_frame(frame: Float) -> ScaledFrame:
     largest = float(max(frame.max(), -frame.min()))
     scale = 1.0 if _SMALL < largest < 1.0 / _SMALL else unit_power(largest)
     rows = np.ascontiguousarray(frame if scale == 1.0 else frame * scale)
-    lengths = np.sqrt(np.einsum("kd,kd->k", rows, rows))
+    lengths = np.sqrt(_core.row_products(rows, rows))
     if lengths.min() > _SHORT:
         return ScaledFrame(rows, lengths, rows, 1.0 / lengths, scale)
     # Each row by a power of two of its own: its squares stay in range however short it is among the others.
     _, exponents = np.frexp(np.maximum(rows.max(axis=1), -rows.min(axis=1)))
     directions = np.ldexp(rows, -exponents[:, None])
-    norms = np.sqrt(np.einsum("kd,kd->k", directions, directions))
+    norms = np.sqrt(_core.row_products(directions, directions))
     inverses = np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0)
     return ScaledFrame(rows, np.ldexp(norms, exponents), directions, inverses, scale)
 
@@ -233,9 +233,9 @@ def sweep(
     """
     squares, shifts = None, None
     if uncentred is not None:
-        vectors = uncentred * frame.scale
+        vectors = uncentred if frame.scale == 1.0 else uncentred * frame.scale
         common = vectors[0] - frame.rows[0]
-        squares = np.einsum("kd,kd->k", vectors, vectors)
+        squares = _core.row_products(vectors, vectors)
         shifts = products_with(frame.rows, common) + 0.5 * float(common @ common)
     trial = etf_target(frame.lengths.size, float(frame.squares.sum()))
     # What the singular values ask for anyway, and no larger than the frame.

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .. import _core
 from .._frame import as_pair, products_with, warn_degenerate
 from ._pairs import bands, frobenius
 from ._sweep import ScaledFrame, scaled_frame
@@ -120,7 +121,7 @@ def cosines_of_pairs(w: ScaledFrame, m: ScaledFrame) -> tuple[float, float]:
         cls = int(np.argmin(w.lengths * m.lengths))
         warn_degenerate(f"the weights or the centred mean of class {cls} are zero: UNC3 is undefined")
         return np.nan, np.nan
-    products = np.einsum("kd,kd->k", w.directions, m.directions)
+    products = _core.row_products(w.directions, m.directions)
     cosines = products * w.inverses * m.inverses
     return float(cosines.mean()), float(cosines.var())
 

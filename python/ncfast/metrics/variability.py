@@ -42,7 +42,8 @@ def require_two_classes(stats: ClassStatistics) -> None:
     present = int(stats.present.sum())
     if present < 2:
         raise ValueError(f"statistics hold samples of {present} class(es); wanted at least two classes with samples")
-    largest = float(np.abs(stats.present_means).max())
+    means = stats.present_means
+    largest = float(max(means.max(), -means.min()))
     if 0.0 < largest < _LEAST_MEAN:
         raise ValueError(f"features are so small ({largest:.3g}) that their squares leave float64; scale the features")
 
@@ -50,7 +51,7 @@ def require_two_classes(stats: ClassStatistics) -> None:
 def rounding_of_means(stats: ClassStatistics) -> float:
     """How large rounding alone could make the norm of a centred class mean."""
     means = stats.present_means
-    largest = float(np.sqrt(np.einsum("kd,kd->k", means, means).max()))
+    largest = float(np.sqrt(_core.row_products(means, means).max()))
     return 4.0 * float(np.finfo(np.float64).eps) * largest
 
 
@@ -75,7 +76,7 @@ def centred_means(stats: ClassStatistics, weighting: str = "papyan") -> Float:
 def centred_about(stats: ClassStatistics, centre: Float) -> Float:
     """Return `centred_means`, given the global mean."""
     centred: Float = stats.present_means - centre
-    if float(np.sqrt(np.einsum("kd,kd->k", centred, centred).max())) <= rounding_of_means(stats):
+    if float(np.sqrt(_core.row_products(centred, centred).max())) <= rounding_of_means(stats):
         centred[:] = 0.0
     return centred
 
