@@ -30,6 +30,7 @@ def rows_of_kind(kind: str, count: int, depth: int, rng: np.random.Generator) ->
         rows[::5] = 0
     elif kind == "alike":  # nothing averages out
         rows[:] = rng.uniform(1, 2, count)[:, None]
+        rows[0] = 2 - 2.0**-23  # just below a power of two
     return rows.astype(np.float32)
 
 

@@ -1,10 +1,10 @@
-// Float products on the tile unit (AMX), of operands given row by row. Two ways to take floats apart:
+// Float products on the tile unit (AMX), of operands given row by row. Floats are taken apart in one of two
+// ways.
 //
-// - `Digits::all`: a row is scaled by a power of two and rounded to integers of 24 bits, which are three
-// signed
-//   bytes d1, d2, d3. Of the nine products of two such numbers the six that count are summed as integers,
-//   exactly; together they are off by less than a float product of spread rows is (`kDigitsUnit`).
-// - `Digits::few`: a float is rounded to bfloat16.
+// With Digits::all a row is scaled by a power of two and rounded to integers of 24 bits, which are three
+// signed bytes each. Of the nine products of two such numbers the six that count are summed as integers,
+// exactly. What that leaves out is about what rounding products to floats would, unless few entries of a row
+// tower above the others (`kDigitsUnit`). With Digits::few a float is rounded to bfloat16.
 #pragma once
 
 #include <immintrin.h>
@@ -119,6 +119,7 @@ inline void write_row(Halves, const float* row, Index terms, float, float* out, 
     _mm512_storeu_si512(out, reinterpret_cast<__m512i>(halves));
 }
 
+/// The exponent of one row.
 inline float exponent_of(const float* row, Index depth) {
     __m512i top = _mm512_setzero_si512();
     for (Index k = 0; k < depth; k += 16) top = _mm512_max_epu32(top, magnitudes(load(row + k, depth - k)));

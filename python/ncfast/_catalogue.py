@@ -71,7 +71,7 @@ def _recipes() -> tuple[Recipe, ...]:
         Recipe(
             ("nc3_alignment_etf", "nc3_alignment_of"),
             "nc3",
-            lambda s: s.alignments(),
+            lambda s: s.alignments,
             weights,
             standard=True,
         ),

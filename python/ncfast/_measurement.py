@@ -185,9 +185,9 @@ class Measurement:
 
     def subject(self, stats: ClassStatistics) -> Subject:
         """Return what metrics share, once the statistics are there."""
-        outlier_mean = self.extras.outlier_mean(stats.num_features)
-        ahead = "weights_rank" in self.plan.keys
-        return Subject(stats, self.head, self.definitions, self.extras.decays, outlier_mean, self.products, ahead)
+        extras, wanted = self.extras, self.plan.keys
+        outlier_mean = extras.outlier_mean(stats.num_features)
+        return Subject(stats, self.head, self.definitions, extras.decays, outlier_mean, self.products, wanted)
 
     def second_pass(self, subject: Subject) -> SecondPass:
         """Return the pass that needs the class means, before its first row."""

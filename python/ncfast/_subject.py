@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -55,8 +55,8 @@ class Subject:
         Mean of features of no class.
     products : type
         Precision that large products may have.
-    ahead : bool
-        Whether the spectrum of the weights will be asked for, too.
+    wanted : frozenset of str
+        Keys of metrics that will be asked for.
     """
 
     stats: ClassStatistics
@@ -65,7 +65,7 @@ class Subject:
     decays: Mapping[str, float] = field(default_factory=dict)
     outlier_mean: Float | None = None
     products: type[np.floating[Any]] = np.float64
-    ahead: bool = False
+    wanted: frozenset[str] = frozenset()
 
     @property
     def weighting(self) -> str:
@@ -139,15 +139,20 @@ class Subject:
 
     @contextmanager
     def _beside(self) -> Iterator[None]:
-        """Take the spectrum that will be wanted in another thread meanwhile: LAPACK leaves all but one idle."""
-        large = min(self.k, self.d) >= _WORTH_A_THREAD and get_num_threads() > 1
-        if not (self.ahead and large) or "weights" in self.spectra:
+        """Find what will be wanted of large weights in another thread meanwhile: LAPACK leaves all but one idle."""
+        tasks: list[Callable[[], object]] = []
+        if "weights_rank" in self.wanted and "weights" not in self.spectra:
+            tasks.append(lambda: self.spectrum("weights"))
+        if "nc3_alignment_etf" in self.wanted:
+            tasks.append(lambda: self.alignments)
+        if not tasks or min(self.k, self.d) < _WORTH_A_THREAD or get_num_threads() < 2:
             yield
             return
         with ThreadPoolExecutor(1) as pool:
-            spectrum = pool.submit(self.spectrum, "weights")
+            futures = [pool.submit(task) for task in tasks]
             yield
-            spectrum.result()
+            for future in futures:
+                future.result()
 
     def frame(self, name: str) -> Float:
         """Vectors of the frame ``"means"``, centred, or ``"weights"``."""
@@ -314,6 +319,7 @@ class Subject:
         distance = difference(self.scaled_weights, self.scaled_means)
         return distance**2 if self.conventions.squared_duality else distance
 
+    @cached_property
     def alignments(self) -> tuple[float, float]:
         """NC3 by alignment, to the ETF and to the orthogonal frame."""
         m = self.scaled_means
