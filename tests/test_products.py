@@ -136,3 +136,19 @@ def test_spiky_samples_are_decided_exactly(spike, num_features, rng):
     )
     exact = features.astype(np.longdouble) @ weights.astype(np.longdouble).T
     np.testing.assert_array_equal(rule.decide(features, np.arange(n)), exact.argmax(axis=1))
+
+
+@pytest.mark.parametrize("gap", [1e-4, 1e-6, -1e-6, -1e-4])
+def test_what_digits_leave_out_is_allowed_for(gap):
+    """Entries but the first are small and have the digits 0, 127, 127: most that is left out of a product is theirs."""
+    d, k, first, second = 1024, 130, 7, 3
+    sample, weights = np.full(d, 127 * 257 * 2.0**-22), np.zeros((k, d))
+    sample[0] = weights[second, 0] = 1.0
+    weights[first] = sample
+    weights[second, 1:] = 2.0**-7
+    offsets = np.full(k, -10.0)
+    offsets[first] = 0.0
+    offsets[second] = sample @ weights[first] - sample @ weights[second] - gap
+    rule = AffineRule(weights, offsets, np.zeros(d), 1.0, weights, offsets, by_distance=False, dtype=np.float32)
+    samples = np.tile(sample, (40, 1)).astype(np.float32)
+    assert (rule.decide(samples, np.arange(40)) == (first if gap > 0 else second)).all()
