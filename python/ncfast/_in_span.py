@@ -123,8 +123,8 @@ def in_span(rule: AffineRule, projection: Projection) -> InSpan | None:
     rounding = 8 * (d + 16) * float(np.finfo(np.float64).eps)
     rests = (1 + rounding) * rule.weight_norms**2 - np.einsum("kr,kr->k", weights, weights)
     left_out = float(np.sqrt(max(rests.max(), 0.0)))
-    # Products on the tile unit are off in proportion to the largest entries, 12.5 / 2 times as much as by rounding.
-    spikes = max(1.0, 6.25 * float(np.abs(basis).max()))
+    # Products on the tile unit are off by the largest entries instead, at most 12.5 / 2 times as much as by rounding.
+    spikes = max(1.0, 8.0 * float(np.abs(basis).max()))
     return InSpan(
         weights=weights.astype(np.float32) if single else weights,
         factor=rule.scale / projection.scale,
