@@ -89,9 +89,11 @@ Array<double> cross_gram(const Array<double>& left, const Array<double>& right) 
 
 Array<double> row_products(const Array<double>& left, const Array<double>& right) {
     const Rows<double> a = rows_of(left, "left"), b = rows_of(right, "right");
-    require(a.cols == b.cols && (b.rows == a.rows || b.rows == 1), "right", "of the shape of left, or one row");
+    require(a.cols == b.cols && (b.rows == a.rows || b.rows == 1), "right",
+            "of the shape of left, or one row");
     Array<double> out(a.rows);
-    const RowProductsJob job{a, b.data, b.rows == 1 ? 0 : b.stride, out.mutable_data(), threads_for(work_of(a, 1))};
+    const RowProductsJob job{a, b.data, b.rows == 1 ? 0 : b.stride, out.mutable_data(),
+                             threads_for(work_of(a, 1))};
     py::gil_scoped_release release;
     kernels().row_products(job);
     return out;
