@@ -30,15 +30,15 @@ struct Level {
 };
 
 #if defined(__x86_64__) && defined(__linux__) && defined(NCFAST_X86_LEVELS)
-// Whether there is a tile unit for bfloat16, and the system lets this process use it, which has to be asked
-// for.
+// Whether there is a tile unit for bfloat16 and for bytes, and the system lets this process use it, which has
+// to be asked for.
 bool has_tiles() {
-    constexpr unsigned kTiles = 1U << 24, kTileProducts = 1U << 22;  // leaf 7, EDX
-    constexpr unsigned kConversions = 1U << 5;                       // leaf 7.1, EAX
-    constexpr long kRequestState = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+    constexpr unsigned kUnit = 1U << 24 | 1U << 22 | 1U << 25;  // leaf 7, EDX: tiles, bfloat16, bytes
+    constexpr unsigned kConversions = 1U << 5;                  // leaf 7.1, EAX
+    constexpr long kRequestState = 0x1023, kTileData = 18;      // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
     unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
     if (!__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx)) return false;
-    if ((edx & (kTiles | kTileProducts)) != (kTiles | kTileProducts)) return false;
+    if ((edx & kUnit) != kUnit) return false;
     if (!__get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) || !(eax & kConversions)) return false;
     return syscall(SYS_arch_prctl, kRequestState, kTileData) == 0;
 }
