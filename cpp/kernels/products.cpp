@@ -144,7 +144,7 @@ void Packed<T>::fill(const Operand<T>& b, Index rows, Index panel) {
     const Index first = panel * kCols;
 #if defined(__AMX_INT8__)
     if constexpr (kOnTiles<T>) {
-        if (on_tiles_) return fill_tiles(b, rows, first, *this);
+        if (on_tiles()) return fill_tiles(b, rows, first, *this);
     }
 #endif
     const Index count = smaller(kCols, rows - first);

@@ -70,8 +70,7 @@ template <class T>
 class Packed {
   public:
     Packed(Index depth, Index rows, Digits digits = Digits::all)
-        : on_tiles_(kOnTiles<T> && digits != Digits::whole && rows > 64),
-          digits_(digits),
+        : digits_(kOnTiles<T> && rows > 64 ? digits : Digits::whole),
           depth_(depth),
           padded_(blocks_of(rows, kPanelCols<T>) * kPanelCols<T>),
           values_(stored(depth) * padded_) {}
@@ -84,12 +83,12 @@ class Packed {
 
     Index depth() const { return depth_; }
     /// Whether it is packed for the tile unit. Few rows do not repay taking the other operand apart.
-    bool on_tiles() const { return on_tiles_; }
+    bool on_tiles() const { return digits_ != Digits::whole; }
 
-    Digits digits() const { return on_tiles_ ? digits_ : Digits::whole; }
+    Digits digits() const { return digits_; }
 
     /// Terms that are summed before they are added to the result.
-    Index step() const { return on_tiles_ ? 1024 : kDepth; }
+    Index step() const { return on_tiles() ? 1024 : kDepth; }
 
     /// Reads rows [panel * kPanelCols, ...) of `b`, which has `rows` of them; zeros stand for the rest.
     void fill(const Operand<T>& b, Index rows, Index panel);
@@ -106,12 +105,11 @@ class Packed {
     // What `depth` terms of a row take: on tiles 64 bytes a part, and an exponent for all that are summed at
     // once.
     Index stored(Index depth) const {
-        if (!on_tiles_) return depth;
+        if (!on_tiles()) return depth;
         const Index parts = digits_ == Digits::few ? blocks_of(depth, 32) : 3 * blocks_of(depth, 64);
         return parts * 16 + blocks_of(depth, step());
     }
 
-    bool on_tiles_;
     Digits digits_;
     Index depth_, padded_;
     Eigen::Matrix<T, Eigen::Dynamic, 1> values_;

@@ -9,8 +9,6 @@
 
 #include <immintrin.h>
 
-#include <limits>
-
 #include "kernels/products.hpp"
 
 namespace ncfast::NCFAST_ISA::tiles {
@@ -69,62 +67,44 @@ inline __m512i magnitudes(__m512 x) {
     return _mm512_and_si512(_mm512_castps_si512(x), _mm512_set1_epi32(0x7fffffff));
 }
 
-/// The powers of two that take integers of 24 bits back to rows whose largest magnitudes these are: their
-/// exponents, not finite if a row is not.
-inline __m512 exponents_of(__m512i largest) {
+/// The power of two that takes integers of 24 bits back to this row: its exponent, not finite if the row is
+/// not.
+inline float exponent_of(const float* row, Index depth) {
     constexpr float kLargest = 127.0F / 128 + 127.0F / 32768 + 127.0F / 8388608;  // whose first byte is 127
-    const __m512 x = _mm512_castsi512_ps(largest);
-    const __m512 mantissa = _mm512_getmant_ps(x, _MM_MANT_NORM_p5_1, _MM_MANT_SIGN_zero);
-    const __mmask16 fits = _mm512_cmp_ps_mask(mantissa, _mm512_set1_ps(kLargest), _CMP_LE_OQ);
-    const __m512 bits = _mm512_mask_blend_ps(fits, _mm512_set1_ps(21), _mm512_set1_ps(22));
-    return _mm512_maskz_sub_ps(_mm512_test_epi32_mask(largest, largest), _mm512_getexp_ps(x), bits);
+    __m512i top = _mm512_setzero_si512();
+    for (Index k = 0; k < depth; k += 16) top = _mm512_max_epu32(top, magnitudes(load(row + k, depth - k)));
+    const auto largest = static_cast<int>(_mm512_reduce_max_epu32(top));
+    if (largest == 0) return 0;
+    const __m128 x = _mm_castsi128_ps(_mm_cvtsi32_si128(largest));
+    const float mantissa = _mm_cvtss_f32(_mm_getmant_ss(x, x, _MM_MANT_NORM_p5_1, _MM_MANT_SIGN_zero));
+    return _mm_cvtss_f32(_mm_getexp_ss(x, x)) - (mantissa <= kLargest ? 22 : 21);
 }
 
-inline __m512i by_digit() {
-    return _mm512_broadcast_i32x4(_mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
-}
-
-/// Digits of 64 numbers over powers of two, rounded. Those of q are the bytes of q + 128 (1 + 2^8 + 2^16),
-/// less 128.
-struct Digits64 {
-    __m512i digit[3];
-
-    /// Number i of vector v goes to place 16 (i / 4) + 4 v + i % 4.
-    Digits64(const __m512* numbers, __m512 exponents) {
-        const __m512i middle = _mm512_set1_epi32(0x808080);
-        __m512i v[4];
-        for (int i = 0; i < 4; ++i) {
-            const __m512i q = _mm512_cvtps_epi32(_mm512_scalef_ps(numbers[i], -exponents));
-            v[i] = _mm512_shuffle_epi8(_mm512_xor_si512(_mm512_add_epi32(q, middle), middle), by_digit());
-        }
-        const __m512i low = _mm512_unpacklo_epi32(v[0], v[1]), high = _mm512_unpacklo_epi32(v[2], v[3]);
-        digit[2] = _mm512_unpacklo_epi64(low, high);
-        digit[1] = _mm512_unpackhi_epi64(low, high);
-        digit[0] =
-            _mm512_unpacklo_epi64(_mm512_unpackhi_epi32(v[0], v[1]), _mm512_unpackhi_epi32(v[2], v[3]));
-    }
-};
-
-/// Writes a row of 64 bytes in each tile of one step: three digits of 64 terms.
+/// Writes a row of 64 bytes in each tile of one step: three digits of 64 terms over a power of two, rounded.
+/// Those of q are the bytes of q + 128 (1 + 2^8 + 2^16), less 128. Term 16 v + i goes to byte 16 (i / 4) + 4
+/// v + i % 4.
 inline void write_row(Bytes, const float* row, Index terms, float exponent, float* out, Index apart) {
-    const __m512 numbers[4] = {load(row, terms), load(row + 16, terms - 16), load(row + 32, terms - 32),
-                               load(row + 48, terms - 48)};
-    const Digits64 digits(numbers, _mm512_set1_ps(exponent));
-    for (int p = 0; p < 3; ++p) _mm512_storeu_si512(out + p * apart, digits.digit[p]);
+    const __m512 scale = _mm512_set1_ps(-exponent);
+    const __m512i middle = _mm512_set1_epi32(0x808080);
+    const __m512i by_digit =
+        _mm512_broadcast_i32x4(_mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
+    __m512i v[4];
+    for (int i = 0; i < 4; ++i) {
+        const __m512i q = _mm512_cvtps_epi32(_mm512_scalef_ps(load(row + 16 * i, terms - 16 * i), scale));
+        v[i] = _mm512_shuffle_epi8(_mm512_xor_si512(_mm512_add_epi32(q, middle), middle), by_digit);
+    }
+    const __m512i low = _mm512_unpacklo_epi32(v[0], v[1]), high = _mm512_unpacklo_epi32(v[2], v[3]);
+    const __m512i first_low = _mm512_unpackhi_epi32(v[0], v[1]),
+                  first_high = _mm512_unpackhi_epi32(v[2], v[3]);
+    _mm512_storeu_si512(out, _mm512_unpacklo_epi64(first_low, first_high));
+    _mm512_storeu_si512(out + apart, _mm512_unpackhi_epi64(low, high));
+    _mm512_storeu_si512(out + 2 * apart, _mm512_unpacklo_epi64(low, high));
 }
 
 /// The same of 32 terms as bfloat16.
 inline void write_row(Halves, const float* row, Index terms, float, float* out, Index) {
     const __m512bh halves = _mm512_cvtne2ps_pbh(load(row + 16, terms - 16), load(row, terms));
     _mm512_storeu_si512(out, reinterpret_cast<__m512i>(halves));
-}
-
-/// The exponent of one row.
-inline float exponent_of(const float* row, Index depth) {
-    __m512i top = _mm512_setzero_si512();
-    for (Index k = 0; k < depth; k += 16) top = _mm512_max_epu32(top, magnitudes(load(row + k, depth - k)));
-    const auto largest = static_cast<int>(_mm512_reduce_max_epu32(top));
-    return _mm512_cvtss_f32(exponents_of(_mm512_set1_epi32(largest)));
 }
 
 /// Where tiles go: for each step parts `apart` floats from each other, those of the next step `stride` on.
