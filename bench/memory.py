@@ -14,8 +14,8 @@ import sys
 from pathlib import Path
 
 from . import baselines, data, timing
+from .resident import STATUS, kilobytes
 
-_STATUS = Path("/proc/self/status")
 _CLEAR = Path("/proc/self/clear_refs")
 
 
@@ -32,22 +32,17 @@ def _measure(contender: str, shape: tuple[int, int, int], state: str) -> int | N
     run = baselines.available()[contender]
     run(data.in_state(256, 16, 4, state))
     case = data.in_state(*shape, state)
-    if not _STATUS.exists():
+    if not STATUS.exists():
         return None
     ctypes.CDLL(None).malloc_trim(0)  # memory freed so far must not serve the contender unseen
-    before = _kilobytes("VmRSS")
+    before = kilobytes("VmRSS")
     try:
         _CLEAR.write_text("5")  # the peak counts from here on
     except OSError:
         if resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > 1.02 * before:
             return None  # making the data took more than it left: its peak would hide ours
     run(case)
-    return max(0, _kilobytes("VmHWM") - before) * 1024
-
-
-def _kilobytes(field: str) -> int:
-    line = next(line for line in _STATUS.read_text().splitlines() if line.startswith(field + ":"))
-    return int(line.split()[1])
+    return max(0, kilobytes("VmHWM") - before) * 1024
 
 
 def _main() -> None:

@@ -12,6 +12,8 @@ import numpy as np
 import ncfast
 from ncfast._features import as_features
 
+from .resident import kilobytes
+
 _MOST_ROWS = 240_000
 _PASSES = 2  # of `measure` with a classifier
 
@@ -47,15 +49,9 @@ def main(what: str, place: str, threads: int) -> dict[str, float]:
         "seconds": time.perf_counter() - start,
         "first": first,
         "bytes": 4.0 * _PASSES * rows * cols,
-        "peak": 1024.0 * _peak(),
+        "peak": 1024.0 * kilobytes("VmHWM"),
         "state": float(ncfast.Accumulator(weights.shape[0], cols, scatter=False).nbytes),
     }
-
-
-def _peak() -> int:
-    """Largest resident size of this program, in kilobytes; `getrusage` would count that of whoever started it."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
 
 
 if __name__ == "__main__":

@@ -23,15 +23,13 @@ _SHAPES = ((1000, 2048), (5000, 768), (20_000, 512), (50_000, 512))
 _EXACT = 1e-6
 _PEAK = """
 import sys
-from pathlib import Path
 import numpy as np
+from bench.resident import kilobytes
 from ncfast.metrics._sweep import scaled_frame, sweep
 k, d = int(sys.argv[1]), int(sys.argv[2])
 frame = np.random.default_rng(0).standard_normal((k, d))
 sweep(scaled_frame(frame), variances=np.ones(k), kernel="log")
-# Not ru_maxrss, which begins with what the parent had.
-lines = Path("/proc/self/status").read_text().splitlines()
-print(next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")))
+print(kilobytes("VmHWM"))
 """
 
 

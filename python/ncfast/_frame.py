@@ -55,6 +55,11 @@ def unit_power(largest: float) -> float:
     return float(np.ldexp(1.0, min(max(exponent, -1000), 1000)))
 
 
+def largest_magnitude(values: Float) -> float:
+    """Largest ``|x|``, without a copy of as many values."""
+    return float(max(values.max(), -values.min()))
+
+
 def products_with(rows: Float, vector: Float) -> Float:
     """``rows @ vector`` without BLAS, whose workers go on spinning on the processors that the kernels use next."""
     return _core.row_products(rows, vector[None])

@@ -141,7 +141,7 @@ class Subject:
     def _beside(self) -> Iterator[None]:
         """Find what will be wanted of large weights in another thread meanwhile: LAPACK leaves all but one idle."""
         tasks: list[Callable[[], object]] = []
-        if "weights_rank" in self.wanted and "weights" not in self.spectra:
+        if "weights_rank" in self.wanted:
             tasks.append(lambda: self.spectrum("weights"))
         if "nc3_alignment_etf" in self.wanted:
             tasks.append(lambda: self.alignments)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from . import _core
 from ._features import Block
-from ._frame import products_with, unit_power
+from ._frame import largest_magnitude, products_with, unit_power
 from .metrics._sweep import PairSweep, ScaledFrame
 from .statistics import ClassStatistics
 
@@ -113,7 +113,7 @@ def nearest_mean_rule(
 
 def linear_rule(weights: Float, bias: Float, nearest: AffineRule) -> AffineRule:
     """Largest logit ``W h + b``, at the scale and centre of another rule; ties go to the smallest class."""
-    largest = float(max(weights.max(), -weights.min()))
+    largest = largest_magnitude(weights)
     weight_scale = 1.0 if _LEAST < largest < 1.0 / _LEAST else unit_power(largest)
     offsets = (products_with(weights, nearest.centre) + bias) * (weight_scale * nearest.scale)
     # Relative to the largest, which leaves no overflow and keeps what decides.

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _core
-from .._frame import products_with, unit_power, warn_degenerate
+from .._frame import largest_magnitude, products_with, unit_power, warn_degenerate
 from ._targets import etf_target, of_target
 
 Float = NDArray[np.float64]
@@ -74,7 +74,7 @@ class ScaledFrame:
 
 def scaled_frame(frame: Float) -> ScaledFrame:
     """Bring a frame to a scale where its squares are in range, of float32 too; most are, and are not copied."""
-    largest = float(max(frame.max(), -frame.min()))
+    largest = largest_magnitude(frame)
     scale = 1.0 if _SMALL < largest < 1.0 / _SMALL else unit_power(largest)
     rows = np.ascontiguousarray(frame if scale == 1.0 else frame * scale)
     lengths = np.sqrt(_core.row_products(rows, rows))

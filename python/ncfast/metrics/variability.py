@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from .. import _core
 from .._choices import as_choice
-from .._frame import unit_power, warn_degenerate
+from .._frame import largest_magnitude, unit_power, warn_degenerate
 from ..statistics import ClassStatistics
 from ._svd import thin_svd
 from ._sweep import PairSweep, ScaledFrame, scaled_frame, sweep
@@ -42,8 +42,7 @@ def require_two_classes(stats: ClassStatistics) -> None:
     present = int(stats.present.sum())
     if present < 2:
         raise ValueError(f"statistics hold samples of {present} class(es); wanted at least two classes with samples")
-    means = stats.present_means
-    largest = float(max(means.max(), -means.min()))
+    largest = largest_magnitude(stats.present_means)
     if 0.0 < largest < _LEAST_MEAN:
         raise ValueError(f"features are so small ({largest:.3g}) that their squares leave float64; scale the features")
 
