@@ -152,3 +152,40 @@ def test_what_digits_leave_out_is_allowed_for(gap):
     rule = AffineRule(weights, offsets, np.zeros(d), 1.0, weights, offsets, by_distance=False, dtype=np.float32)
     samples = np.tile(sample, (40, 1)).astype(np.float32)
     assert (rule.decide(samples, np.arange(40)) == (first if gap > 0 else second)).all()
+
+
+@pytest.mark.parametrize("num_features", [67, 300, 2050])
+def test_whole_numbers_of_eight_bits_are_decided_exactly(num_features, rng):
+    """Nothing is left out of them: first digits decide alone, and have to be right."""
+    k, n = 133, 310
+    weights, features = (rng.integers(-127, 128, (m, num_features)).astype(np.float64) for m in (k, n))
+    weights[:, 1:] *= rng.choice([-1, 1], k)[:, None] * np.sign(weights[:, 1:])  # of one sign a row: sums are large
+    weights[:, 0] = features[:, 0] = 127
+    rule = AffineRule(
+        weights / 1024, np.zeros(k), np.zeros(num_features), 1.0, weights, np.zeros(k), by_distance=False,
+        dtype=np.float32,
+    )  # fmt: skip
+    decisions = rule.decide(features.astype(np.float32), np.arange(n))
+    np.testing.assert_array_equal(decisions, (features @ weights.T).argmax(axis=1))
+
+
+@pytest.mark.parametrize("gap", [1e-3, 1e-5, -1e-5, -1e-3])
+@pytest.mark.parametrize("whole", ["weights", "sample"])
+def test_what_first_digits_leave_out_is_allowed_for(whole, gap):
+    """One operand is of whole numbers; all entries of the other but the first are less than half of one."""
+    d, k, first, second = 515, 130, 7, 3
+    numbers, small = np.full(d, 127.0), np.full(d, 0.49)
+    small[0], numbers[0] = 127.0, 0.0
+    sample, weights = (small if whole == "weights" else numbers).copy(), np.zeros((k, d))
+    weights[first] = numbers if whole == "weights" else small
+    score = float(sample @ weights[first])
+    # The rival has its whole score from one entry, where nothing is left out.
+    weights[second, 0 if whole == "weights" else 1] = score / 127
+    offsets = np.full(k, -score)
+    offsets[first] = gap * score
+    offsets[second] = 0.0
+    rule = AffineRule(
+        weights / 1024, offsets / 1024, np.zeros(d), 1.0, weights, offsets, by_distance=False, dtype=np.float32
+    )
+    decisions = rule.decide(np.tile(sample, (20, 1)).astype(np.float32), np.arange(20))
+    assert (decisions == (first if gap > 0 else second)).all()

@@ -51,6 +51,8 @@ bool processor_has(const std::string& level) {
     if (level == "x86-64-v2") return __builtin_cpu_supports("x86-64-v2");
     if (level == "x86-64-v3") return __builtin_cpu_supports("x86-64-v3");
     if (level == "x86-64-v4") return __builtin_cpu_supports("x86-64-v4");
+    if (level == "x86-64-vnni")
+        return __builtin_cpu_supports("x86-64-v4") && __builtin_cpu_supports("avx512vnni");
     if (level == "x86-64-amx") return __builtin_cpu_supports("x86-64-v4") && has_tiles();
 #endif
     return level == "baseline";

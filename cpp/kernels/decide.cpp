@@ -2,6 +2,7 @@
 #include <limits>
 
 #include "kernels/contenders.hpp"
+#include "kernels/first_digits.hpp"
 #include "kernels/kernels.hpp"
 #include "kernels/products.hpp"
 #include "kernels/settle.hpp"
@@ -13,7 +14,9 @@ template <class T>
 constexpr Index kBlockRows = kOnTiles<T> ? 256 : 144;
 constexpr Index kTileClasses = 512;  // a multiple of kChunk
 // To settle a candidate, a row of features and a mean are read from far away: so many products take as long.
-constexpr Index kSettling = 150;
+template <class T>
+constexpr Index kSettling = kOnTiles<T> ? 150 : 40;
+constexpr Index kFirstRate = 3;  // products of first digits in the time of one of all
 
 // A sample on its way: where it is listed, and bounds on its length, on that of the row to multiply and the
 // largest entry of it, and on how far products are off because that row is.
@@ -24,41 +27,41 @@ struct Sample {
 };
 
 // Products of a longer sample could leave the range of T, and tell nothing; nor do those of a very short one
-// on the tile unit, for which what is below the normal numbers is zero.
+// of first digits or on the tile unit, for which what is below the normal numbers is zero.
 template <class T>
 bool in_range(const DecideJob<T>& job, const Sample& sample) {
-    constexpr double kShortest = kOnTiles<T> ? 0x1p-80 : 0;
+    constexpr double kShortest = FirstDigits<T>::kThere ? 0x1p-80 : 0;
     const double size = sample.norm * job.max_weight_norm;
     if (size > 0 && size < kShortest) return false;
     return sample.norm * larger(1.0, job.max_weight_norm) < std::numeric_limits<T>::max() / 4;
 }
 
-// How far products computed of a sample can be off: `width` products of rounded factors, summed in whatever
-// order, and what taking floats apart leaves out.
-template <class T>
+// How far products computed of a sample can be off: by its length, by its largest entry, and by what is left
+// out of its row.
 struct ProductErrors {
-    double of_length, of_top;
+    double of_length, of_top, of_rest;
 
-    ProductErrors(const DecideJob<T>& job, const Packed<T>& weights) {
-        const double width = static_cast<double>(job.width);
-        double units = (width + 16) * unit<T>();
-        of_top = 0;
-        if (weights.digits() == Digits::few) {
-            units += 2 * kFewDigitsUnit<T>;
-        } else if (weights.digits() == Digits::all) {
-            units = (width / 256 + 16) * unit<T>();
-            const Index n = job.num_classes * job.width;
-            const T top =
-                Eigen::Map<const Eigen::Array<T, Eigen::Dynamic, 1>>(job.weights, n).abs().maxCoeff();
-            of_top = 1.01 * kDigitsUnit<T> * width * static_cast<double>(top);
-        }
-        of_length = 1.01 * units * job.max_weight_norm;
-    }
-
-    double of(const Sample& sample) const {
-        return of_length * sample.row_norm + of_top * sample.row_top + sample.input_error;
+    double of(const Sample& sample, double rest) const {
+        return of_length * sample.row_norm + of_top * sample.row_top + of_rest * rest + sample.input_error;
     }
 };
+
+// `width` products of rounded factors, summed in whatever order, and what taking floats apart leaves out.
+template <class T>
+ProductErrors whole_errors(const DecideJob<T>& job, const Packed<T>& weights) {
+    const double width = static_cast<double>(job.width);
+    if (!weights.on_tiles()) return {1.01 * (width + 16) * unit<T>() * job.max_weight_norm, 0, 0};
+    const Index n = job.num_classes * job.width;
+    const T top = Eigen::Map<const Eigen::Array<T, Eigen::Dynamic, 1>>(job.weights, n).abs().maxCoeff();
+    return {1.01 * (width / 256 + 16) * unit<T>() * job.max_weight_norm,
+            1.01 * kDigitsUnit<T> * width * static_cast<double>(top), 0};
+}
+
+template <class T>
+ProductErrors first_errors(const DecideJob<T>& job, const FirstDigits<T>& weights) {
+    const FirstErrors errors = weights.errors(job.max_weight_norm);
+    return {1.01 * errors.of_length, 0, 1.01 * errors.of_rest};
+}
 
 // Writes x = scale * (h - centre).
 template <class T>
@@ -207,6 +210,7 @@ struct TileScores {
 template <class T>
 struct Block {
     RowMajor<T> rows, products;
+    typename FirstDigits<T>::Left digits;
     Eigen::Matrix<Sample, Eigen::Dynamic, 1> samples;
     Eigen::Matrix<Contenders<T>, Eigen::Dynamic, 1> first_rule, second_rule;
     TileScores<T> scores;
@@ -215,6 +219,7 @@ struct Block {
     explicit Block(const DecideJob<T>& job)
         : rows(kBlockRows<T>, job.width),
           products(kBlockRows<T>, smaller(kTileClasses, job.num_classes)),
+          digits(kBlockRows<T>, job.width),
           samples(kBlockRows<T>),
           first_rule(kBlockRows<T>),
           second_rule(job.companion.slopes != nullptr ? kBlockRows<T> : 0) {}
@@ -229,10 +234,11 @@ struct Block {
     }
 };
 
-// Offers all classes to the samples of a block, by products of as many digits as the weights are packed with.
-template <class T>
+// Offers all classes to the samples of a block, by products with `n` classes from k on that `multiply`
+// writes, off by `error` of a sample.
+template <class T, class Multiply, class Error>
 void search(const DecideJob<T>& job, const Terms<T>& terms, const CompanionErrors<T>& companion_errors,
-            const Packed<T>& weights, const ProductErrors<T>& errors, Block<T>& block) {
+            Block<T>& block, Multiply multiply, Error error) {
     const bool companion = job.companion.slopes != nullptr;
     const Index tile_classes = block.products.cols();
     for (Index i = 0; i < block.count; ++i) {
@@ -241,17 +247,16 @@ void search(const DecideJob<T>& job, const Terms<T>& terms, const CompanionError
     }
     for (Index k = 0; k < job.num_classes; k += tile_classes) {
         const Index n = smaller(tile_classes, job.num_classes - k);
-        multiply(rows_of(block.rows.data(), job.width), block.count, weights, k, n, block.products.data(),
-                 tile_classes);
+        multiply(k, n, block.products.data(), tile_classes);
         for (Index i = 0; i < block.count; ++i) {
             const Sample& sample = block.samples[i];
             if (!in_range(job, sample)) continue;  // without contenders: settled among all classes
-            const double error = errors.of(sample);
+            const double off = error(i);
             const T* row = block.products.data() + i * tile_classes;
-            block.scores.offer(job, terms, row, k, n, error, block.first_rule[i]);
+            block.scores.offer(job, terms, row, k, n, off, block.first_rule[i]);
             if (!companion) continue;
             block.scores.offer_companion(job, terms, sample.listed, row, k, n,
-                                         companion_errors.of(job, sample, error), block.second_rule[i]);
+                                         companion_errors.of(job, sample, off), block.second_rule[i]);
         }
     }
 }
@@ -264,18 +269,23 @@ void settle_sample(const DecideJob<T>& job, Block<T>& block, Index i) {
     job.companion.decisions[listed] = decided_by_companion(job, listed, block.second_rule[i]);
 }
 
-// Settles the samples whose few candidates cost less than products of all digits, and keeps the others.
+// Settles the samples whose few candidates cost less than products of all digits, and keeps the others. What
+// the companion leaves open is searched again by itself, and by first digits, unless that is for many more
+// terms.
 template <class T>
 void settle_plain_ones(const DecideJob<T>& job, Block<T>& block) {
-    const Index most = job.num_classes * job.width / (kSettling * job.features.cols);
-    const auto to_settle = [](Contenders<T>& rule) { return rule.count > 1 ? rule.count : 0; };
+    const Index most = job.num_classes * job.width / (kSettling<T> * job.features.cols);
+    const bool may_stay_open = job.features.cols <= kFirstRate * job.width;
+    const auto to_settle = [](Contenders<T>& rule) {
+        return rule.complete() && rule.count > 1 ? rule.count : 0;
+    };
     Index kept = 0;
     for (Index i = 0; i < block.count; ++i) {
         Contenders<T>& first = block.first_rule[i];
         bool plain = first.complete();
         Index candidates = to_settle(first);
         if (block.second_rule.size() > 0) {
-            plain = block.second_rule[i].complete() && plain;
+            plain = plain && (may_stay_open || block.second_rule[i].complete());
             candidates += to_settle(block.second_rule[i]);
         }
         if (plain && candidates <= most) {
@@ -289,12 +299,13 @@ void settle_plain_ones(const DecideJob<T>& job, Block<T>& block) {
     block.count = kept;
 }
 
-// The weights, packed by a team.
+// Both kinds of weights, packed by a team.
 template <class T>
-void fill_by_team(const DecideJob<T>& job, Packed<T>& weights) {
+void fill_by_team(const DecideJob<T>& job, Packed<T>& weights, FirstDigits<T>& first) {
 #pragma omp for
     for (Index p = 0; p < blocks_of(job.num_classes, kPanelCols<T>); ++p) {
         weights.fill(rows_of(job.weights, job.width), job.num_classes, p);
+        if (first.pays()) first.fill(job.weights, p);
     }
 }
 
@@ -303,24 +314,35 @@ void fill_by_team(const DecideJob<T>& job, Packed<T>& weights) {
 template <class T>
 void decide(const DecideJob<T>& job) {
     Packed<T> weights(job.width, job.num_classes);
-    Packed<T> first_parts(kOnTiles<T> ? job.width : 0, job.num_classes, Digits::few);
-    const ProductErrors<T> errors(job, weights), first_errors(job, first_parts);
+    FirstDigits<T> first(job.width, job.num_classes);
+    const ProductErrors errors = whole_errors(job, weights);
     const CompanionErrors<T> companion_errors(job);
     const Terms<T> terms(job);
 #pragma omp parallel num_threads(job.threads) if (job.threads > 1)
     {
         Block<T> block(job);
-        fill_by_team(job, weights);
-        if (first_parts.digits() == Digits::few) fill_by_team(job, first_parts);
+        fill_by_team(job, weights, first);
+        const ProductErrors off = first.pays() ? first_errors(job, first) : errors;
 #pragma omp for schedule(dynamic)
         for (Index b = 0; b < blocks_of(job.num_rows, kBlockRows<T>); ++b) {
             block.fill(job, b * kBlockRows<T>);
-            if (first_parts.digits() == Digits::few) {
-                search(job, terms, companion_errors, first_parts, first_errors, block);
+            if (first.pays()) {
+                block.digits.fill(block.rows.data(), job.width, block.count);
+                search(
+                    job, terms, companion_errors, block,
+                    [&](Index k, Index n, T* out, Index stride) {
+                        first.multiply(block.digits, block.count, k, n, out, stride);
+                    },
+                    [&](Index i) { return off.of(block.samples[i], block.digits.rest(i)); });
                 settle_plain_ones(job, block);
             }
             if (block.count == 0) continue;
-            search(job, terms, companion_errors, weights, errors, block);
+            search(
+                job, terms, companion_errors, block,
+                [&](Index k, Index n, T* out, Index stride) {
+                    multiply(rows_of(block.rows.data(), job.width), block.count, weights, k, n, out, stride);
+                },
+                [&](Index i) { return errors.of(block.samples[i], 0); });
             for (Index i = 0; i < block.count; ++i) settle_sample(job, block, i);
         }
     }

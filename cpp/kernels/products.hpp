@@ -34,10 +34,6 @@ template <class T>
 constexpr bool kOnTiles = false;
 #endif
 
-/// How far a float is off its first part, relative to it; 0 where all products take floats whole.
-template <class T>
-constexpr double kFewDigitsUnit = kOnTiles<T> ? 0x1p-8 : 0;
-
 /// How far the product of two rows of floats is off by the digits that the tile unit leaves out, relative to
 /// the number of terms times the largest of one and of the other row.
 template <class T>
