@@ -1,5 +1,6 @@
 """Factorizations keep a threaded BLAS from spinning: small ones run on one of its threads, and leave no trace."""
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -33,6 +34,29 @@ def test_the_limit_is_lifted_after_errors_and_after_several_threads(rng):
             found = list(pool.map(_lapack.singular_values, [matrix] * 40))
         assert blas_threads() == {2}
     assert all(np.array_equal(values, found[0]) for values in found)
+
+
+def test_any_thread_sets_the_limit_and_the_last_one_lifts_it(monkeypatch):
+    """Whoever holds another limit meanwhile: threadpoolctl lets one thread control a BLAS, and ignores others."""
+    seen, entered, leave = [], threading.Event(), threading.Event()
+
+    def slow(matrix):
+        seen.append(blas_threads())
+        entered.set()
+        assert leave.wait(60)
+        return matrix[0]
+
+    monkeypatch.setattr(np.linalg, "eigvalsh", slow)
+    monkeypatch.setattr(np.linalg, "eigh", lambda matrix: (seen.append(blas_threads()), (matrix[0], matrix))[1])
+    with threadpool_limits(2, user_api="blas"), ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(_lapack.eigvalsh, np.zeros((64, 64)))
+        assert entered.wait(60)
+        _lapack.eigh(np.zeros((64, 64)))
+        assert blas_threads() == {1}
+        leave.set()
+        waiting.result()
+        assert seen == [{1}, {1}]
+        assert blas_threads() == {2}
 
 
 def test_reports_have_the_same_bits_for_any_number_of_blas_threads(rng):
