@@ -56,7 +56,7 @@ def coordinates(rows: np.ndarray, basis: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 @pytest.mark.parametrize("kind", ["gaussian", "spiky", "scales", "sparse", "alike"])
-@pytest.mark.parametrize("rank", [5, 65, 97, 130])
+@pytest.mark.parametrize("rank", [1, 2, 3, 5, 9, 12, 35, 65, 97, 130])
 def test_coordinates_stay_within_their_bound(kind, rank, rng):
     for depth in DEPTHS:
         rows, basis = rows_of_kind(kind, 77, depth, rng), rows_of_kind("gaussian", rank, depth, rng)

@@ -53,11 +53,12 @@ void accumulate_rows(const Array<T>& features, const Array<Index>& labels, const
     accumulate(h, y, w, double_products, state);
 }
 
-void rank_update(const Array<double>& vectors, double sign, Array<double>& scatter) {
+void rank_update(const Array<double>& vectors, double sign, Array<double>& scatter,
+                 const std::optional<Array<double>>& factors) {
     const Rows<double> v = rows_of(vectors, "vectors");
     const ScatterJob<double> job{v,
                                  nullptr,
-                                 nullptr,
+                                 factors ? dense(*factors, v.rows, "factors") : nullptr,
                                  nullptr,
                                  nullptr,
                                  sign,
@@ -115,7 +116,7 @@ void register_statistics(py::module_& module) {
     register_for<float>(module);
     register_for<double>(module);
     module.def("rank_update", &rank_update, py::arg("vectors").noconvert(), py::arg("sign"),
-               py::arg("scatter").noconvert());
+               py::arg("scatter").noconvert(), py::arg("factors").noconvert() = py::none());
     module.def("gram", &gram, py::arg("vectors").noconvert());
     module.def("row_products", &row_products, py::arg("left").noconvert(), py::arg("right").noconvert());
     module.def("cross_gram", &cross_gram, py::arg("left").noconvert(), py::arg("right").noconvert());

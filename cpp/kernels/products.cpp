@@ -136,7 +136,78 @@ void pack_rows(const Operand<T>& a, Index first, Index rows, Index k, Index dept
     }
 }
 
+// R rows of a by C rows of b.
+template <int R, int C, class T>
+void multiply_lengthwise(const T* a, Index stride, const T* b, Index depth, T* out, Index out_stride) {
+    constexpr Index kLanes = VectorOf<T>::kLanes;
+    Vector<T> sums[R][C];
+#pragma GCC unroll 4
+    for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 4
+        for (int c = 0; c < C; ++c) sums[r][c] = Vector<T>{};
+    }
+    const Index whole = depth / kLanes * kLanes;
+    for (Index k = 0; k < whole; k += kLanes) {
+        Vector<T> right[C];
+#pragma GCC unroll 4
+        for (int c = 0; c < C; ++c) right[c] = *reinterpret_cast<const Vector<T>*>(b + c * depth + k);
+#pragma GCC unroll 4
+        for (int r = 0; r < R; ++r) {
+            const Vector<T> left = *reinterpret_cast<const Vector<T>*>(a + r * stride + k);
+#pragma GCC unroll 4
+            for (int c = 0; c < C; ++c) sums[r][c] += left * right[c];
+        }
+    }
+#pragma GCC unroll 4
+    for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 4
+        for (int c = 0; c < C; ++c) {
+            T sum = 0;
+            for (Index lane = 0; lane < kLanes; ++lane) sum += sums[r][c][lane];
+            for (Index k = whole; k < depth; ++k) sum += a[r * stride + k] * b[c * depth + k];
+            out[r * out_stride + c] = sum;
+        }
+    }
+}
+
+// Rows of a by C rows of b.
+template <int C, class T>
+void multiply_lengthwise(const T* a, Index stride, Index rows, const T* b, Index depth, T* out,
+                         Index out_stride) {
+    Index i = 0;
+    for (; i + 4 <= rows; i += 4) {
+        multiply_lengthwise<4, C>(a + i * stride, stride, b, depth, out + i * out_stride, out_stride);
+    }
+    for (; i < rows; ++i) {
+        multiply_lengthwise<1, C>(a + i * stride, stride, b, depth, out + i * out_stride, out_stride);
+    }
+}
+
 }  // namespace
+
+template <class T>
+void multiply_few(const T* a, Index stride, Index rows, const T* b, Index cols, Index depth, T* out,
+                  Index out_stride) {
+    constexpr Index kAtOnce = kVectorBytes == 64 ? 4 : 2;  // with four rows, their sums fill the registers
+    for (Index c = 0; c < cols; c += kAtOnce, b += kAtOnce * depth, out += kAtOnce) {
+        const auto run = [&](auto count) {
+            multiply_lengthwise<decltype(count)::value>(a, stride, rows, b, depth, out, out_stride);
+        };
+        switch (smaller(kAtOnce, cols - c)) {
+            case 1:
+                run(std::integral_constant<int, 1>{});
+                break;
+            case 2:
+                run(std::integral_constant<int, 2>{});
+                break;
+            case 3:
+                run(std::integral_constant<int, 3>{});
+                break;
+            default:
+                run(std::integral_constant<int, 4>{});
+        }
+    }
+}
 
 template <class T>
 void Packed<T>::fill(const Operand<T>& b, Index rows, Index panel) {
@@ -199,6 +270,8 @@ void multiply(const Operand<T>& a, Index rows, const Packed<T>& b, Index first, 
     }
 }
 
+template void multiply_few(const float*, Index, Index, const float*, Index, Index, float*, Index);
+template void multiply_few(const double*, Index, Index, const double*, Index, Index, double*, Index);
 template class Packed<float>;
 template class Packed<double>;
 template void multiply(const Operand<float>&, Index, const Packed<float>&, Index, Index, float*, Index, bool);

@@ -117,6 +117,14 @@ template <class T>
 void multiply(const Operand<T>& a, Index rows, const Packed<T>& b, Index first, Index cols, T* out,
               Index out_stride, bool add = false);
 
+/// out = a b^T for at most kFewCols rows of b, which would leave most of a panel empty: each entry is a sum
+/// of vectors along the depth. Its bits are not those of `multiply`.
+template <class T>
+constexpr Index kFewCols = kPanelCols<T> * 3 / 8;
+template <class T>
+void multiply_few(const T* a, Index stride, Index rows, const T* b, Index cols, Index depth, T* out,
+                  Index out_stride);
+
 #if defined(__AMX_INT8__)
 /// The same of operands for the tile unit.
 void fill_tiles(const Operand<float>& b, Index rows, Index first, const Packed<float>& packed);

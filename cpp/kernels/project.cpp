@@ -24,6 +24,13 @@ Index block_rows_for(const Packed<P>& basis) {
     return larger(group, smaller(most, rows));
 }
 
+// Directions that would leave most of a panel empty. The tile unit has panels enough for all.
+template <class P>
+Index left_over(Index rank) {
+    const Index rest = rank % kPanelCols<P>;
+    return kOnTiles<P> || rest > kFewCols<P> ? 0 : rest;
+}
+
 // A stride of rows, of at least d values and an odd number of cache lines: rows that lie a power of two apart
 // would share a few sets of the first-level cache, and push each other out while they are multiplied.
 template <class P>
@@ -67,7 +74,9 @@ void add_squares(const P* row, Index rank, double weight, double* sums) {
 template <class T, class P>
 void project(const ProjectJob<T, P>& job) {
     const Rows<T>& h = job.features;
-    Packed<P> basis(h.cols, job.rank);
+    const Index few = left_over<P>(job.rank);
+    const Index packed = job.rank - few;
+    Packed<P> basis(h.cols, packed);
     const Index block_rows = block_rows_for(basis);
     const Index blocks = blocks_of(h.rows, block_rows);
     const Index stride = row_stride<P>(h.cols);
@@ -78,8 +87,8 @@ void project(const ProjectJob<T, P>& job) {
         RowMajor<P> projected(block_rows, job.rank);
         Eigen::VectorXd row_weights(block_rows);
 #pragma omp for
-        for (Index p = 0; p < blocks_of(job.rank, kPanelCols<P>); ++p) {
-            basis.fill(rows_of(job.basis, h.cols), job.rank, p);
+        for (Index p = 0; p < blocks_of(packed, kPanelCols<P>); ++p) {
+            basis.fill(rows_of(job.basis, h.cols), packed, p);
         }
 #pragma omp for schedule(dynamic)
         for (Index b = 0; b < blocks; ++b) {
@@ -94,7 +103,9 @@ void project(const ProjectJob<T, P>& job) {
             }
             if (job.rank == 0) continue;
             P* out = job.coordinates != nullptr ? job.coordinates + first * job.rank : projected.data();
-            multiply(rows_of(centred.data(), stride), rows, basis, 0, job.rank, out, job.rank);
+            multiply(rows_of(centred.data(), stride), rows, basis, 0, packed, out, job.rank);
+            multiply_few(centred.data(), stride, rows, job.basis + packed * h.cols, few, h.cols, out + packed,
+                         job.rank);
             for (Index i = 0; i < rows; ++i) {
                 add_squares(out + i * job.rank, job.rank, row_weights[i], partial.row(b).data());
             }

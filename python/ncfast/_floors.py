@@ -17,7 +17,7 @@ Float = NDArray[np.float64]
 _FORMATS = {"float16": (10, -14), "bfloat16": (7, -126), "float32": (23, -126), "float64": (52, -1022)}
 """Bits after the point, and the exponent of the smallest normal number."""
 
-_EXPONENT = np.int64(0x7FF0_0000_0000_0000)
+_EXPONENT, _ONE = np.int64(0x7FF0_0000_0000_0000), np.int64(1 << 52)
 _BAND_VALUES = 1 << 17
 _NEAR = 2.0
 """A value up to this many times its floor lies at it: half of it or more may be rounding."""
@@ -91,11 +91,15 @@ def _rounding_variances(stats: ClassStatistics, rows: NDArray[np.int64]) -> Floa
     assert stats.feature_dtype is not None
     bits, least = _FORMATS[stats.feature_dtype]
     spread = stats.squared_deviations[rows] / stats.counts[rows] / stats.num_features
-    sizes = np.sqrt(np.square(stats.means[rows]) + spread[:, None])
-    powers = (sizes.view(np.int64) & _EXPONENT).view(np.float64)  # 2^floor(log2), exactly
-    np.maximum(powers, np.ldexp(1.0, least), out=powers)
-    powers *= np.ldexp(1.0 / np.sqrt(12.0), -bits)
-    squares: Float = np.square(powers, out=powers)
+    squares: Float = np.square(stats.means[rows])
+    squares += spread[:, None]
+    np.maximum(squares, np.ldexp(1.0, max(2 * least, -1022)), out=squares)
+    # 4^floor(log4), exactly: the square of the power of two below the root. The bias of exponents is odd.
+    exponents = squares.view(np.int64)
+    exponents -= _ONE
+    exponents |= _ONE
+    exponents &= _EXPONENT
+    squares *= np.ldexp(1.0 / 12.0, -2 * bits)
     return squares
 
 

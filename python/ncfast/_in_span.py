@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 Float = NDArray[np.float64]
 _MUCH_LESS = 0.75
+_BAND_VALUES = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -51,9 +52,13 @@ class Reach:
     @classmethod
     def of(cls, stats: ClassStatistics, rule: AffineRule, projection: Projection) -> Reach:
         """Of the samples of a projection."""
-        off = rule.points - projection.pivots
-        off[~stats.present] = 0.0
-        return cls(projection, rule, np.sqrt(_core.row_products(off, off)))
+        widening = np.zeros(stats.num_classes)
+        step = max(1, _BAND_VALUES // stats.num_features)
+        for start in range(0, stats.num_classes, step):
+            band = slice(start, start + step)
+            off = rule.points[band] - projection.pivots[band]
+            widening[band] = np.sqrt(_core.row_products(off, off))
+        return cls(projection, rule, np.where(stats.present, widening, 0.0))
 
     @cached_property
     def centres(self) -> Float:

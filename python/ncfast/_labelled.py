@@ -77,7 +77,7 @@ class Labelled:
             if checkpoint is not None:
                 checkpoint.keep("statistics", stop, accumulator)
             yield stop - start
-        stats = accumulator.statistics()
+        stats = accumulator.hand_over()
         return (stats if self.chosen is None else replace(stats, chosen=self.chosen)), accumulator.skipped_rows
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 Float = NDArray[np.float64]
 NOT_GIVEN = np.empty(0, dtype=np.int64)
 """In place of rows: those that the counts are."""
+_BAND = 64
 _SPLIT = (
     "the pooled scatter cannot be split by class; collect it with Accumulator(..., scatter='class'),"
     " or do without it (scatter=False)"
@@ -25,8 +26,12 @@ _SPLIT = (
 
 def mirror(lower: Float) -> Float:
     """Return the symmetric matrix with this lower triangle."""
-    full = np.tril(lower)
-    full += np.tril(lower, -1).T
+    full = lower.copy()
+    for start in range(0, full.shape[0], _BAND):
+        band = slice(start, start + _BAND)
+        full[band, start + _BAND :] = lower[start + _BAND :, band].T
+        full[band, band] = np.tril(lower[band, band])
+        full[band, band] += np.tril(lower[band, band], -1).T
     return full
 
 

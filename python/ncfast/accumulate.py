@@ -250,14 +250,21 @@ class Accumulator:
     def statistics(self) -> ClassStatistics:
         """Return what has been accumulated so far, as a value of its own."""
         with self._lock:
-            by_class = self._class_pooled
-            return ClassStatistics(
-                counts=self._counts.copy() if self._masses is None else self._masses.copy(),
-                pivots=self._pivots.copy(),
-                sums=self._sums.copy(),
-                square_sums=self._squares.copy(),
-                pooled=None if self._pooled is None else mirror(self._pooled),
-                feature_dtype=self._dtype,
-                class_pooled=None if by_class is None else np.stack([mirror(lower) for lower in by_class]),
-                rows=NOT_GIVEN if self._masses is None else self._counts.copy(),
-            )
+            return self._as_statistics(*(array.copy() for array in self._small_state()))
+
+    def hand_over(self) -> ClassStatistics:
+        """Return the same without copies; the accumulator is of no more use then."""
+        return self._as_statistics(*self._small_state())
+
+    def _as_statistics(self, counts: NDArray[Any], pivots: Float, sums: Float, squares: Float) -> ClassStatistics:
+        by_class, masses = self._class_pooled, self._masses
+        return ClassStatistics(
+            counts=counts if masses is None else masses.copy(),
+            pivots=pivots,
+            sums=sums,
+            square_sums=squares,
+            pooled=None if self._pooled is None else mirror(self._pooled),
+            feature_dtype=self._dtype,
+            class_pooled=None if by_class is None else np.stack([mirror(lower) for lower in by_class]),
+            rows=NOT_GIVEN if masses is None else counts,
+        )

@@ -112,7 +112,8 @@ class ClassStatistics:
     @cached_property
     def means(self) -> Float:
         """Class means ``mu_k``, shape (K, d); NaN rows for classes without samples."""
-        means = self.pivots + self.mean_offsets
+        means = self.mean_offsets
+        means += self.pivots
         means[~self.present] = np.nan
         means.setflags(write=False)
         return means
@@ -143,7 +144,7 @@ class ClassStatistics:
         if self.pooled is None:
             raise ValueError("scatter was not collected; use Accumulator(..., scatter=True)")
         lower = self.pooled.copy()
-        _core.rank_update(self.sums / np.sqrt(self._divisors)[:, None], -1.0, lower)
+        _core.rank_update(self.sums, -1.0, lower, 1.0 / np.sqrt(self._divisors))
         scatter = mirror(lower)
         scatter.setflags(write=False)
         return scatter

@@ -74,10 +74,15 @@ class ScaledFrame:
 
 def scaled_frame(frame: Float) -> ScaledFrame:
     """Bring a frame to a scale where its squares are in range, of float32 too; most are, and are not copied."""
-    largest = largest_magnitude(frame)
-    scale = 1.0 if _SMALL < largest < 1.0 / _SMALL else unit_power(largest)
-    rows = np.ascontiguousarray(frame if scale == 1.0 else frame * scale)
+    rows = np.ascontiguousarray(frame)
     lengths = np.sqrt(_core.row_products(rows, rows))
+    scale = 1.0
+    if not _SMALL * np.sqrt(rows.shape[1]) < lengths.max() < 1.0 / _SMALL:  # some entry may be out of range
+        largest = largest_magnitude(frame)
+        scale = 1.0 if _SMALL < largest < 1.0 / _SMALL else unit_power(largest)
+        if scale != 1.0:
+            rows = rows * scale
+            lengths = np.sqrt(_core.row_products(rows, rows))
     if lengths.min() > _SHORT:
         return ScaledFrame(rows, lengths, rows, 1.0 / lengths, scale)
     # Each row by a power of two of its own: its squares stay in range however short it is among the others.

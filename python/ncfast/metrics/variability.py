@@ -17,6 +17,7 @@ from ._within import pooled_by, sample_shares
 
 Float = NDArray[np.float64]
 _LEAST_MEAN = 2.0**-490
+_BAND_VALUES = 1 << 16  # of class means that are looked at together: few enough to stay in cache
 
 
 @dataclass(frozen=True)
@@ -57,10 +58,13 @@ def rounding_of_means(stats: ClassStatistics) -> float:
 def global_mean(stats: ClassStatistics, weighting: str) -> Float:
     """Mean of the class means, or of all samples under ``"sample"``; shape (d,)."""
     means = stats.present_means
+    shares = _class_shares(stats, weighting)
     # Relative to the first mean, so that a large common offset costs no digits.
-    base = means[0]
-    weights = stats.counts[stats.present] / stats.num_samples if weighting == "sample" else None
-    mean: Float = base + np.average(means - base, axis=0, weights=weights)
+    base, offset = means[0], np.zeros(means.shape[1])
+    step = max(1, _BAND_VALUES // means.shape[1])
+    for start in range(0, means.shape[0], step):
+        offset += np.einsum("k,kd->d", shares[start : start + step], means[start : start + step] - base)
+    mean: Float = base + offset / shares.sum()
     return mean
 
 
