@@ -21,8 +21,7 @@ def report_floor(shape: tuple[int, int, int], state: str) -> float:
     """
     n, d, k = shape
     single = min(float(n) * d * d, 2.0 * n * d * (k - 1))
-    if state == data.NOT_COLLAPSED:
-        single += 2.0 * n * k * (k - 1 if k - 1 <= 0.75 * d else d) * (2 if k > d else 1)
+    search = 2.0 * n * k * (k - 1 if k - 1 <= 0.75 * d else d) * (2 if k > d else 1)
     small = min(k, d)
     double = 2.0 * small * small * max(k, d) + (4.0 * k * k * d if k <= d else 0.0)
     pairs = 2.0 * k * k * d
@@ -32,7 +31,8 @@ def report_floor(shape: tuple[int, int, int], state: str) -> float:
         double += pairs
     reading = 4.0 * n * d / reading_rate()
     rates = best_rates()
-    return 2 * reading + single / rates["float32"] + double / rates["float64"] + _eigen(small)
+    floor = 2 * reading + single / rates["float32"] + double / rates["float64"] + _eigen(small)
+    return floor + search / rates["search"] if state == data.NOT_COLLAPSED else floor
 
 
 @cache

@@ -18,6 +18,7 @@ from threadpoolctl import threadpool_info
 
 import ncfast
 from ncfast import _core
+from ncfast.decisions import AffineRule
 
 
 def describe(threads: int) -> dict[str, str]:
@@ -51,13 +52,27 @@ def product_rates() -> dict[str, float]:
 
 @cache
 def best_rates() -> dict[str, float]:
-    """Return `product_rates`, in float32 that of our own projection where it is higher: it alone has a tile unit's."""
+    """Return `product_rates`, in float32 that of our own projection where it is higher, and that of "search" products.
+
+    Our kernels alone have a tile unit's rate, and that of the bytes which a search for the largest score begins with.
+    """
     rates = product_rates()
     rng = np.random.default_rng(0)
-    rows, directions = (rng.standard_normal((n, 1024)).astype(np.float32) for n in (8192, 4096))
-    arguments = (rows, np.zeros(8192, np.int64), None, np.zeros((1, 1024), np.float32), 1.0, directions, np.ones(1))
-    took = _quickest(lambda: _core.project(*arguments, np.zeros(4096), np.empty(8192), None))
-    return {**rates, "float32": max(rates["float32"], 2.0 * 8192 * 4096 * 1024 / took)}
+    operations = 2.0 * 8192 * 4096 * 1024
+    directions = rng.standard_normal((4096, 1024)).astype(np.float32)
+    rows = np.repeat(directions, 2, axis=0)
+    labels, origin = np.zeros(8192, np.int64), np.zeros((1, 1024), np.float32)
+    outs = np.zeros(4096), np.empty(8192), None
+    took = _quickest(lambda: _core.project(rows, labels, None, origin, 1.0, directions, np.ones(1), *outs))
+    single = max(rates["float32"], operations / took)
+    rule = AffineRule(
+        *(directions.astype(np.float64), np.zeros(4096), np.zeros(1024), 1.0),
+        *(directions.astype(np.float64), np.zeros(4096)),
+        by_distance=False,
+        dtype=np.float32,
+    )
+    took = _quickest(lambda: rule.decide(rows, np.arange(8192)))
+    return {**rates, "float32": single, "search": max(single, operations / took)}
 
 
 @cache

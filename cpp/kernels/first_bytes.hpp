@@ -6,7 +6,6 @@
 #include <immintrin.h>
 
 #include <cmath>
-#include <limits>
 
 #include "kernels/isa.hpp"
 
@@ -68,10 +67,10 @@ class Left {
         bytes_.setZero();
     }
 
-    void fill(const float* rows, Index stride, Index count) {
-        depth_ = stride;
+    /// Rows of `depth` values, one after the other.
+    void fill(const float* rows, Index depth, Index count) {
         for (Index i = 0; i < count; ++i) {
-            const Rounded row = round_row(rows + i * stride, stride, 128, bytes_.data() + i * stride_);
+            const Rounded row = round_row(rows + i * depth, depth, 128, bytes_.data() + i * stride_);
             scales_[i] = row.scale;
             rests_[i] = row.rest;
         }
@@ -83,7 +82,7 @@ class Left {
     Index stride() const { return stride_; }
 
   private:
-    Index stride_, depth_ = 0;
+    Index stride_;
     Eigen::Matrix<std::uint8_t, Eigen::Dynamic, 1> bytes_;
     Eigen::VectorXf scales_;
     Eigen::VectorXd rests_;
