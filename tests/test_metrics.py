@@ -177,6 +177,22 @@ def test_variability_from_statistics(weighting, imbalance, rng):
     assert_close(metrics.cdnv(stats), ref.cdnv(m), 1e-12)
 
 
+@pytest.mark.parametrize("weighting", ["papyan", "sample"])
+@pytest.mark.parametrize("condition", [1, 20, 300, 1e9])
+@pytest.mark.parametrize(("spread", "offset", "scale"), [(0.3, 0, 1), (1e-6, 10, 1), (1e-2, 0, 1e-30), (1e-2, 1, 1e30)])
+def test_nc1_of_more_classes_than_features(condition, weighting, spread, offset, scale, rng):
+    """A Cholesky factor serves frames that are far from losing a direction, an SVD the others."""
+    k, d, n = 170, 67, 1000
+    axes = np.geomspace(1, 1 / condition, d) * scale
+    features, labels = make_features(n, d, k, spread, offset, np.float64, rng, imbalance=3)
+    features *= axes
+    stats, m = collect(features, labels, k), ref.two_pass(features, labels)
+    assert_close(metrics.nc1_pinv(stats, weighting=weighting), ref.nc1_pinv(m, weighting), 1e-9)
+    report = ncfast.measure(features, labels, weighting=weighting, errors=True)
+    assert_close(report["nc1_pinv"], ref.nc1_pinv(m, weighting), 1e-9)
+    assert report.errors["nc1_pinv"] > 0
+
+
 def test_weightings_agree_exactly_when_they_should(rng):
     features, labels = make_features(600, 14, 6, 0.4, 2, np.float64, rng)
     stats = collect(features, labels, 6)

@@ -113,8 +113,8 @@ def _cdnv(subject: Subject, rounding: Rounding) -> float:
 
 def _pinv(subject: Subject, rounding: Rounding) -> float:
     between = subject.between
-    ratios = np.sqrt(rounding.by_feature)[:, None] * between.basis / between.values
-    return subject.nc1_scaled(float(np.einsum("dr,dr->", ratios, ratios)) / subject.k)
+    ratios = between.inverse_root * np.sqrt(rounding.by_feature)
+    return subject.nc1_scaled(float(np.einsum("rd,rd->", ratios, ratios)) / subject.k)
 
 
 def _svd_ratio(subject: Subject, rounding: Rounding) -> float:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 Float = NDArray[np.float64]
 _SMALL = 1 << 20
 """Values of a matrix that is factorized on one thread."""
+_LEAF = 32
 
 
 def svd(matrix: Float, *, full_matrices: bool = True) -> tuple[Float, Float, Float]:
@@ -45,6 +46,25 @@ def eigvalsh(matrix: Float) -> Float:
     """Eigenvalues of a symmetric matrix, rising."""
     with _threads_for(matrix):
         return np.asarray(np.linalg.eigvalsh(matrix))
+
+
+def inverse_root(matrix: Float) -> Float:
+    """Return R, lower triangular, with ``R^T R`` the inverse of a positive definite matrix."""
+    with _threads_for(matrix):
+        lower: Float = np.asarray(np.linalg.cholesky(matrix))
+        return _inverse_of_lower(lower)
+
+
+def _inverse_of_lower(lower: Float) -> Float:
+    """By halves: numpy has no triangular solve."""
+    half = lower.shape[0] // 2
+    if half < _LEAF:
+        return np.tril(np.linalg.inv(lower))
+    inverse = np.zeros_like(lower)
+    inverse[:half, :half] = _inverse_of_lower(lower[:half, :half])
+    inverse[half:, half:] = _inverse_of_lower(lower[half:, half:])
+    inverse[half:, :half] = -inverse[half:, half:] @ (lower[half:, :half] @ inverse[:half, :half])
+    return inverse
 
 
 class _OneThread:

@@ -36,11 +36,16 @@ def thin_svd(frame: Float, rank: int, gram: Float) -> tuple[Float, Float]:
 
 def singular_values(frame: Float, gram: Float) -> Float:
     """Return the singular values of a (K, d) frame, falling; `gram` is the smaller Gram matrix."""
-    if min(frame.shape) >= _LARGE:
-        values: Float = np.sqrt(np.maximum(lapack.eigvalsh(gram)[::-1], 0.0))
-        if values[-1] > _LEAST_RATIO * values[0]:
-            return values
-    return lapack.singular_values(frame)
+    values = well_conditioned_values(gram)
+    return lapack.singular_values(frame) if values is None else values
+
+
+def well_conditioned_values(gram: Float) -> Float | None:
+    """Return the singular values of a frame from its smaller Gram matrix; None where that is no good."""
+    if gram.shape[0] < _LARGE:
+        return None
+    values: Float = np.sqrt(np.maximum(lapack.eigvalsh(gram)[::-1], 0.0))
+    return values if values[-1] > _LEAST_RATIO * values[0] else None
 
 
 def _eigen(gram: Float, rank: int) -> tuple[Float | None, Float | None]:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import _core
+from .. import _lapack as lapack
 from .._choices import as_choice
 from .._frame import largest_magnitude, unit_power, warn_degenerate
 from ..statistics import ClassStatistics
-from ._svd import thin_svd
+from ._svd import thin_svd, well_conditioned_values
 from ._sweep import PairSweep, ScaledFrame, scaled_frame, sweep
 from ._within import pooled_by, sample_shares
 
@@ -20,22 +23,36 @@ _LEAST_MEAN = 2.0**-490
 _BAND_VALUES = 1 << 16  # of class means that are looked at together: few enough to stay in cache
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class BetweenClass:
     """The between-class covariance through its factor: ``S_B = sum_j values_j^2 v_j v_j^T``.
 
     `basis` (d, r) holds the orthonormal v_j, `values` (r,) is positive and falls; r <= min(d, K-1).
     `factor_values` (min(K, d),) are all singular values of the factor, those that count as zero too.
+    `find_basis` is asked for the basis if that is wanted, `find_root`, if there is one, for R with ``S_B^+ = R^T R``.
     """
 
-    basis: Float
     values: Float
     factor_values: Float
+    find_basis: Callable[[], Float]
+    find_root: Callable[[], Float] | None = None
+
+    @cached_property
+    def basis(self) -> Float:
+        """Directions as columns, shape (d, r)."""
+        return self.find_basis()
+
+    @cached_property
+    def inverse_root(self) -> Float:
+        """R with ``S_B^+ = R^T R``, shape (r, d)."""
+        if self.find_root is not None:
+            return self.find_root()
+        return np.ascontiguousarray((self.basis / self.values).T)
 
 
 def no_directions(num_features: int) -> BetweenClass:
     """Return the factor of S_B = 0."""
-    return BetweenClass(np.empty((num_features, 0)), np.empty(0), np.empty(0))
+    return BetweenClass(np.empty(0), np.empty(0), lambda: np.empty((num_features, 0)))
 
 
 def require_two_classes(stats: ClassStatistics) -> None:
@@ -97,11 +114,23 @@ def between_class(stats: ClassStatistics, weighting: str) -> BetweenClass:
 def between_of_factor(stats: ClassStatistics, factor: ScaledFrame, share: float = 1.0) -> BetweenClass:
     """Factor S_B by the thin SVD of centred class means, of which each counts `share`."""
     k, d = factor.rows.shape
-    values, rows = thin_svd(factor.rows, min(d, k - 1), factor.smaller_gram)
-    values = values * (np.sqrt(share) / factor.scale)
-    noise = max(max(k, d) * float(np.finfo(np.float64).eps) * float(values[0]), rounding_of_means(stats))
-    rank = min(d, k - 1, int(np.count_nonzero(values > noise)))
-    return BetweenClass(rows[:rank].T, values[:rank], values)
+    unit, gram = np.sqrt(share) / factor.scale, factor.smaller_gram
+
+    def rank_of(values: Float) -> int:
+        noise = max(max(k, d) * float(np.finfo(np.float64).eps) * float(values[0]), rounding_of_means(stats))
+        return int(min(d, k - 1, np.count_nonzero(values > noise)))
+
+    # More classes than features span them all: then a Cholesky factor serves NC1, and nobody asks for directions.
+    values = None if k <= d else well_conditioned_values(gram)
+    if values is not None and rank_of(values * unit) == d:
+        values = values * unit
+        return BetweenClass(
+            values, values, lambda: thin_svd(factor.rows, d, gram)[1].T, lambda: lapack.inverse_root(gram) / unit
+        )
+    values, rows = thin_svd(factor.rows, min(d, k - 1), gram)
+    values = values * unit
+    rank = rank_of(values)
+    return BetweenClass(values[:rank], values, lambda: rows[:rank].T)
 
 
 def _class_shares(stats: ClassStatistics, weighting: str) -> Float:
@@ -152,10 +181,15 @@ def nc1_pinv(stats: ClassStatistics, *, weighting: str = "papyan") -> float:
 def nc1_of_scatter(stats: ClassStatistics, between: BetweenClass, weighting: str) -> float:
     """`nc1_pinv` with S_B factored already."""
     pooled = pooled_by(stats, weighting)
+    classes = int(stats.present.sum())
+    if between.find_root is not None:
+        root = between.inverse_root
+        along = _core.row_products(root, _core.cross_gram(root, pooled.scatter))
+        return float(np.maximum(along, 0.0).sum()) / pooled.num_samples / classes
     basis = between.basis
     along = np.einsum("dr,dr->r", basis, _core.cross_gram(pooled.scatter, basis.T))
     spread = np.maximum(along, 0.0) / pooled.num_samples
-    return nc1_of_spread(spread, between, int(stats.present.sum()), float(stats.squared_deviations.sum()))
+    return nc1_of_spread(spread, between, classes, float(stats.squared_deviations.sum()))
 
 
 def nc1_trace_ratio(stats: ClassStatistics, *, weighting: str = "papyan") -> float:
