@@ -136,8 +136,9 @@ class Subject:
                 return between_class(self.stats, "sample")
             # About whichever mean: one of the class means' combinations, which leaves the rank at K-1.
             between = between_of_factor(self.stats, self.scaled_means, 1.0 / self.k)
-            if between.find_root is not None and "nc1_pinv" in self.wanted:
-                between.inverse_root  # noqa: B018 - found now, with a thread to spare
+            if between.find_root is not None and "nc1_pinv" in self.wanted and self.stats.pooled is not None:
+                # What NC1 takes, while the other thread is still busy.
+                _ = between.inverse_root, self.stats.scatter
             return between
 
     @contextmanager
