@@ -59,6 +59,17 @@ def test_any_thread_sets_the_limit_and_the_last_one_lifts_it(monkeypatch):
         assert blas_threads() == {2}
 
 
+def test_a_factorization_leaves_limits_to_other_threads(rng):
+    _lapack.eigvalsh(rng.standard_normal((70, 70)))
+
+    def limited():
+        with threadpool_limits(1, user_api="blas"):
+            return blas_threads()
+
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(limited).result() == {1}
+
+
 def test_reports_have_the_same_bits_for_any_number_of_blas_threads(rng):
     labels = np.arange(6000) % 300
     features = (rng.standard_normal((300, 400))[labels] + 0.1 * rng.standard_normal((6000, 400))).astype(np.float32)

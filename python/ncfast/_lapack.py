@@ -78,7 +78,7 @@ class _OneThread:
     def enter(self) -> None:
         with self._lock:
             if self._inside == 0:
-                _take_control()
+                _free_control()
                 self._limit = _blas().limit(limits=1)
             self._inside += 1
 
@@ -86,8 +86,9 @@ class _OneThread:
         with self._lock:
             self._inside -= 1
             if self._inside == 0:
-                _take_control()
+                _free_control()
                 self._limit.restore_original_limits()
+                _free_control()
 
 
 _one_thread = _OneThread()
@@ -105,8 +106,8 @@ def _threads_for(matrix: Float) -> Iterator[None]:
         _one_thread.leave()
 
 
-def _take_control() -> None:
-    """Let this thread set the limit: threadpoolctl 3.8 and later heed one thread alone, and ignore all others."""
+def _free_control() -> None:
+    """Let whoever comes next set limits: threadpoolctl 3.8 and later heed one thread, and ignore all others."""
     for library in _blas().lib_controllers:
         clear = getattr(library, "clear_controlling_thread", None)
         if clear is not None:

@@ -253,7 +253,7 @@ class Accumulator:
             return self._as_statistics(*(array.copy() for array in self._small_state()))
 
     def hand_over(self) -> ClassStatistics:
-        """Return the same without copies; the accumulator is of no more use then."""
+        """Return what `statistics` does without copying it; the accumulator is of no more use then."""
         return self._as_statistics(*self._small_state())
 
     def _as_statistics(self, counts: NDArray[Any], pivots: Float, sums: Float, squares: Float) -> ClassStatistics:
