@@ -59,8 +59,7 @@ inline Rounded round_row(const float* row, Index depth, Index shift, std::uint8_
 class Left {
   public:
     Left(Index rows, Index depth)
-        // An odd number of cache lines: rows a power of two apart would push each other out of the cache.
-        : stride_((blocks_of(depth, 64) | 1) * 64),
+        : stride_(row_stride<std::uint8_t>(depth)),
           bytes_(blocks_of(rows, kRows) * kRows * stride_),
           scales_(rows),
           rests_(rows) {

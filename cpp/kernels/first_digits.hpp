@@ -33,8 +33,6 @@ struct FirstDigits {
     void multiply(const Left&, Index, Index, Index, T*, Index) const {}
 };
 
-constexpr Index kFewRows = 64;  // so few rows do not repay taking the other operand apart
-
 #if defined(__AMX_INT8__)
 /// On the tile unit: floats rounded to bfloat16.
 template <>
@@ -75,7 +73,7 @@ struct FirstDigits<float> {
     bytes::Panels panels;
 
     FirstDigits(Index depth, Index rows)
-        : pay(rows > kFewRows && depth <= bytes::kMostTerms), panels(pay ? depth : 0, pay ? rows : 0) {}
+        : pay(rows > kTooFewRows && depth <= bytes::kMostTerms), panels(pay ? depth : 0, pay ? rows : 0) {}
     bool pays() const { return pay; }
     void fill(const float* rows, Index panel) { panels.fill(rows, panel); }
     FirstErrors errors(double longest) const {

@@ -32,4 +32,12 @@ V larger(V a, V b) {
 }
 inline Index blocks_of(Index total, Index block) { return (total + block - 1) / block; }
 
+/// A stride of rows, of at least d values and an odd number of cache lines: rows that lie a power of two
+/// apart would share a few sets of the first-level cache, and push each other out while they are multiplied.
+template <class P>
+Index row_stride(Index d) {
+    constexpr Index kLine = 64 / static_cast<Index>(sizeof(P));
+    return (blocks_of(d, kLine) | 1) * kLine;
+}
+
 }  // namespace ncfast::NCFAST_ISA

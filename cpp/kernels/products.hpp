@@ -39,6 +39,8 @@ constexpr bool kOnTiles = false;
 template <class T>
 constexpr double kDigitsUnit = kOnTiles<T> ? 0x1.9p-21 : 0;
 
+constexpr Index kTooFewRows = 64;  // so few rows of the second operand do not repay taking the first apart
+
 /// Terms summed in registers, so many that a panel of them takes most of the first-level cache.
 constexpr Index kDepth = (24 << 10) / (2 * kVectorBytes);
 
@@ -66,7 +68,7 @@ template <class T>
 class Packed {
   public:
     Packed(Index depth, Index rows, Digits digits = Digits::all)
-        : digits_(kOnTiles<T> && rows > 64 ? digits : Digits::whole),
+        : digits_(kOnTiles<T> && rows > kTooFewRows ? digits : Digits::whole),
           depth_(depth),
           padded_(blocks_of(rows, kPanelCols<T>) * kPanelCols<T>),
           values_(stored(depth) * padded_) {}
@@ -78,7 +80,7 @@ class Packed {
     }
 
     Index depth() const { return depth_; }
-    /// Whether it is packed for the tile unit. Few rows do not repay taking the other operand apart.
+    /// Whether it is packed for the tile unit.
     bool on_tiles() const { return digits_ != Digits::whole; }
 
     Digits digits() const { return digits_; }

@@ -31,14 +31,6 @@ Index left_over(Index rank) {
     return kOnTiles<P> || rest > kFewCols<P> ? 0 : rest;
 }
 
-// A stride of rows, of at least d values and an odd number of cache lines: rows that lie a power of two apart
-// would share a few sets of the first-level cache, and push each other out while they are multiplied.
-template <class P>
-Index row_stride(Index d) {
-    constexpr Index kLine = 64 / static_cast<Index>(sizeof(P));
-    return (blocks_of(d, kLine) | 1) * kLine;
-}
-
 // Writes z = scale * (h - pivot) and returns ||z||^2.
 template <class T, class P>
 double centre_row(const ProjectJob<T, P>& job, Index i, P* z) {

@@ -146,7 +146,7 @@ def _select(stats: ClassStatistics, labels: NDArray[np.int64]) -> ClassStatistic
     rest = stats.select(labels, scatter=False)
     share = rest.squared_deviations.sum() / stats.squared_deviations.sum()
     about_pivots = stats.scatter * share
-    _core.rank_update(rest.sums / np.sqrt(rest.counts)[:, None], 1.0, about_pivots)
+    _core.rank_update(rest.sums, 1.0, about_pivots, 1.0 / np.sqrt(rest.counts))
     return replace(rest, pooled=about_pivots)
 
 

@@ -112,7 +112,7 @@ class ClassStatistics:
     @cached_property
     def means(self) -> Float:
         """Class means ``mu_k``, shape (K, d); NaN rows for classes without samples."""
-        means = self.mean_offsets
+        means = self.mean_offsets  # a new array
         means += self.pivots
         means[~self.present] = np.nan
         means.setflags(write=False)

@@ -182,14 +182,11 @@ def nc1_of_scatter(stats: ClassStatistics, between: BetweenClass, weighting: str
     """`nc1_pinv` with S_B factored already."""
     pooled = pooled_by(stats, weighting)
     classes = int(stats.present.sum())
-    if between.find_root is not None:
-        root = between.inverse_root
-        along = _core.row_products(root, _core.cross_gram(root, pooled.scatter))
-        return float(np.maximum(along, 0.0).sum()) / pooled.num_samples / classes
-    basis = between.basis
-    along = np.einsum("dr,dr->r", basis, _core.cross_gram(pooled.scatter, basis.T))
-    spread = np.maximum(along, 0.0) / pooled.num_samples
-    return nc1_of_spread(spread, between, classes, float(stats.squared_deviations.sum()))
+    if between.values.size == 0:
+        return nc1_of_spread(np.empty(0), between, classes, float(stats.squared_deviations.sum()))
+    root = between.inverse_root
+    along = _core.row_products(root, _core.cross_gram(root, pooled.scatter))
+    return float(np.maximum(along, 0.0).sum()) / pooled.num_samples / classes
 
 
 def nc1_trace_ratio(stats: ClassStatistics, *, weighting: str = "papyan") -> float:
