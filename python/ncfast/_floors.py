@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ._frame import row_bands
 from ._lapack import singular_values
 from ._subject import Subject
 from .metrics._within import sample_shares
@@ -77,9 +78,8 @@ def _rounding(stats: ClassStatistics, weighting: str) -> Rounding:
     shares = sample_shares(stats, weighting) * stats.counts * kept
     by_class, by_feature = np.zeros(stats.num_classes), np.zeros(stats.num_features)
     present = np.flatnonzero(stats.present)
-    step = max(1, _BAND_VALUES // stats.num_features)
-    for start in range(0, present.size, step):
-        rows = present[start : start + step]
+    for band in row_bands(present.size, stats.num_features, _BAND_VALUES):
+        rows = present[band]
         variances = _rounding_variances(stats, rows)
         by_class[rows] = variances.sum(axis=1) * kept[rows]
         by_feature += np.einsum("k,kd->d", shares[rows], variances)

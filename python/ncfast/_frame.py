@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -58,6 +59,13 @@ def unit_power(largest: float) -> float:
 def largest_magnitude(values: Float) -> float:
     """Largest ``|x|``, without a copy of as many values."""
     return float(max(values.max(), -values.min()))
+
+
+def row_bands(rows: int, width: int, values: int = 1 << 16) -> Iterator[slice]:
+    """Cut rows into bands of about so many values: few enough to stay in cache."""
+    step = max(1, values // width)
+    for start in range(0, rows, step):
+        yield slice(start, min(start + step, rows))
 
 
 def products_with(rows: Float, vector: Float) -> Float:

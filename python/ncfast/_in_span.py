@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from . import _core
 from ._features import Block
+from ._frame import row_bands
 from .decisions import AffineRule
 from .statistics import ClassStatistics
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 Float = NDArray[np.float64]
 _MUCH_LESS = 0.75
-_BAND_VALUES = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -53,9 +53,7 @@ class Reach:
     def of(cls, stats: ClassStatistics, rule: AffineRule, projection: Projection) -> Reach:
         """Of the samples of a projection."""
         widening = np.zeros(stats.num_classes)
-        step = max(1, _BAND_VALUES // stats.num_features)
-        for start in range(0, stats.num_classes, step):
-            band = slice(start, start + step)
+        for band in row_bands(stats.num_classes, stats.num_features):
             off = rule.points[band] - projection.pivots[band]
             widening[band] = np.sqrt(_core.row_products(off, off))
         return cls(projection, rule, np.where(stats.present, widening, 0.0))

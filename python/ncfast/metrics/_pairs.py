@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _core
+from .._frame import row_bands
 
 Float = NDArray[np.float64]
 _BAND_VALUES = 4 << 20  # entries held at a time: 32 MiB
@@ -15,9 +16,8 @@ _BAND_VALUES = 4 << 20  # entries held at a time: 32 MiB
 
 def bands(left: Float, right: Float) -> Iterator[tuple[int, Float]]:
     """Yield ``(first, left[first:...] @ right.T)`` over bands of rows."""
-    height = max(1, _BAND_VALUES // right.shape[0])
-    for first in range(0, left.shape[0], height):
-        yield first, _core.cross_gram(left[first : first + height], right)
+    for band in row_bands(left.shape[0], right.shape[0], _BAND_VALUES):
+        yield band.start, _core.cross_gram(left[band], right)
 
 
 def upper_bands(vectors: Float) -> Iterator[tuple[int, Float]]:

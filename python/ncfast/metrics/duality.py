@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _core
-from .._frame import as_pair, products_with, warn_degenerate
+from .._frame import as_pair, products_with, row_bands, warn_degenerate
 from ._pairs import bands, frobenius
 from ._sweep import ScaledFrame, scaled_frame
 from ._targets import TargetDistance, etf_target, of_target
@@ -16,7 +16,6 @@ from ._targets import TargetDistance, etf_target, of_target
 Float = NDArray[np.float64]
 _MANY_MORE = 1.1
 _LEAST_SQUARES = 1e-10
-_BAND_VALUES = 1 << 16  # entries held at a time
 
 
 def self_duality(weights: ArrayLike, centred_means: ArrayLike) -> float:
@@ -107,9 +106,7 @@ def difference(w: ScaledFrame, m: ScaledFrame) -> float:
     """`self_duality` of scaled frames."""
     if _either_is_zero(w, m, "centred_means"):
         return np.nan
-    k, d = w.rows.shape
-    step = max(1, _BAND_VALUES // d)
-    parts = (w.rows[i : i + step] / w.norm - m.rows[i : i + step] / m.norm for i in range(0, k, step))
+    parts = (w.rows[band] / w.norm - m.rows[band] / m.norm for band in row_bands(*w.rows.shape))
     return float(np.linalg.norm([frobenius(part) for part in parts]))
 
 

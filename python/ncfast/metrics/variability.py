@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from .. import _core
 from .. import _lapack as lapack
 from .._choices import as_choice
-from .._frame import largest_magnitude, unit_power, warn_degenerate
+from .._frame import largest_magnitude, row_bands, unit_power, warn_degenerate
 from ..statistics import ClassStatistics
 from ._svd import thin_svd, well_conditioned_values
 from ._sweep import PairSweep, ScaledFrame, scaled_frame, sweep
@@ -20,7 +20,6 @@ from ._within import pooled_by, sample_shares
 
 Float = NDArray[np.float64]
 _LEAST_MEAN = 2.0**-490
-_BAND_VALUES = 1 << 16  # of class means that are looked at together: few enough to stay in cache
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,9 +77,8 @@ def global_mean(stats: ClassStatistics, weighting: str) -> Float:
     shares = _class_shares(stats, weighting)
     # Relative to the first mean, so that a large common offset costs no digits.
     base, offset = means[0], np.zeros(means.shape[1])
-    step = max(1, _BAND_VALUES // means.shape[1])
-    for start in range(0, means.shape[0], step):
-        offset += np.einsum("k,kd->d", shares[start : start + step], means[start : start + step] - base)
+    for band in row_bands(*means.shape):
+        offset += np.einsum("k,kd->d", shares[band], means[band] - base)
     mean: Float = base + offset / shares.sum()
     return mean
 
