@@ -92,6 +92,28 @@ double add_run(const ClassSumsJob<T>& job, const ClassRun& run, double* sums) {
                     run, pivot, sums, h.cols);
 }
 
+// Takes sums of deviations from a pivot to the mean itself: of squares Q, the mean explains s s^T / n.
+template <class T>
+void settle(const ClassSumsJob<T>& job, const ClassRun& run) {
+    const Index d = job.features.cols;
+    double mass = job.weights == nullptr ? static_cast<double>(run.end - run.begin) : 0;
+    for (Index p = run.begin; p < run.end && job.weights != nullptr; ++p) mass += job.weights[job.order[p]];
+    double* pivot = job.pivots + run.cls * d;
+    double* sums = job.sums + run.cls * d;
+    double explained = 0, rounding = 0;
+#pragma omp simd reduction(+ : explained, rounding)
+    for (Index j = 0; j < d; ++j) {
+        const double mean = pivot[j] + sums[j] / mass;
+        const double left = sums[j] - mass * (mean - pivot[j]);
+        explained += sums[j] * sums[j];
+        rounding += left * left;
+        pivot[j] = mean;
+        sums[j] = left;
+    }
+    const double about_mean = job.squares[run.cls] - explained / mass;
+    job.squares[run.cls] = larger(about_mean, 0.0) + rounding / mass;
+}
+
 }  // namespace
 
 template <class T>
@@ -102,6 +124,7 @@ void class_sums(const ClassSumsJob<T>& job) {
         const ClassRun& run = job.runs[r];
         if (run.slot < 0) {
             job.squares[run.cls] += add_run(job, run, job.sums + run.cls * d);
+            if (job.settles != nullptr && job.settles[r] != 0) settle(job, run);
             continue;
         }
         double* partial = job.partial_sums + run.slot * d;

@@ -67,11 +67,12 @@ ProductErrors first_errors(const DecideJob<T>& job, const FirstDigits<T>& weight
 template <class T>
 Sample centre_row(const DecideJob<T>& job, Index listed, T* x) {
     const T* row = job.features.data + job.rows[listed] * job.features.stride;
+    const double* centre = job.centre;
     const double scale = job.scale;
     double squares = 0, top = 0;
 #pragma omp simd reduction(+ : squares) reduction(max : top)
     for (Index j = 0; j < job.features.cols; ++j) {
-        const double value = (static_cast<double>(row[j]) - job.centre[j]) * scale;
+        const double value = (static_cast<double>(row[j]) - centre[j]) * scale;
         x[j] = static_cast<T>(value);
         squares += value * value;
         top = std::abs(value) > top ? std::abs(value) : top;

@@ -52,7 +52,8 @@ struct TileSums {
     Side rows, cols;
 };
 
-// One row of a tile: vector k against vectors first ... first + n - 1, with room for one value a pair.
+// One row of a tile: vector k against vectors first ... first + n - 1, with room for one value a pair. Loops
+// copy its members first: in the middle of one the compiler gathers through a pointer that it has to reload.
 struct Strip {
     Index k, row, first, col, n;  // row and col: positions in the tile
     const double* cosines;
@@ -61,11 +62,13 @@ struct Strip {
 
 template <class P>
 void add_cosines(const PairsJob<P>& job, const Strip& strip, PairSums& sums) {
+    const Index n = strip.n;
+    const double* cosines = strip.cosines;
     const double simplex = 1.0 / static_cast<double>(job.directions.rows - 1);
     double excess = 0, top = 0;
 #pragma omp simd reduction(+ : excess) reduction(max : top)
-    for (Index j = 0; j < strip.n; ++j) {
-        const double c = strip.cosines[j];
+    for (Index j = 0; j < n; ++j) {
+        const double c = cosines[j];
         excess += std::abs(c + simplex);
         top = std::abs(c) > top ? std::abs(c) : top;
     }
@@ -75,14 +78,16 @@ void add_cosines(const PairsJob<P>& job, const Strip& strip, PairSums& sums) {
 
 template <class P>
 void add_products(const PairsJob<P>& job, const Strip& strip, PairSums& sums) {
+    const Index n = strip.n;
+    const double* cosines = strip.cosines;
     const double length = job.lengths[strip.k];
     const double* lengths = job.lengths + strip.first;
-    const double inverse_norm = 1.0 / job.etf_norm;
+    const double inverse_norm = 1.0 / job.etf_norm, etf_entry = job.etf_entry;
     double errors = 0, error_squares = 0, shifted_squares = 0;
 #pragma omp simd reduction(+ : errors, error_squares, shifted_squares)
-    for (Index j = 0; j < strip.n; ++j) {
-        const double p = strip.cosines[j] * length * lengths[j];
-        const double e = p * inverse_norm - job.etf_entry;
+    for (Index j = 0; j < n; ++j) {
+        const double p = cosines[j] * length * lengths[j];
+        const double e = p * inverse_norm - etf_entry;
         errors += e;
         error_squares += e * e;
         shifted_squares += p * p;
@@ -94,8 +99,8 @@ void add_products(const PairsJob<P>& job, const Strip& strip, PairSums& sums) {
         const double* shifts = job.shifts + strip.first;
         shifted_squares = 0;
 #pragma omp simd reduction(+ : shifted_squares)
-        for (Index j = 0; j < strip.n; ++j) {
-            const double q = strip.cosines[j] * length * lengths[j] + (shift + shifts[j]);
+        for (Index j = 0; j < n; ++j) {
+            const double q = cosines[j] * length * lengths[j] + (shift + shifts[j]);
             shifted_squares += q * q;
         }
     }
@@ -127,36 +132,42 @@ double squared_unit_gap(const PairsJob<float>& job, Index k, Index l) {
 
 template <class P>
 void add_distances(const PairsJob<P>& job, const Strip& strip, PairSums& sums, Side& rows, Side& cols) {
+    const Index n = strip.n;
+    const double* cosines = strip.cosines;
+    double* values = strip.values;
     const double* lengths = job.lengths + strip.first;
     const double length = job.lengths[strip.k];
     Index close = 0;
 #pragma omp simd reduction(+ : close)
-    for (Index j = 0; j < strip.n; ++j) {
+    for (Index j = 0; j < n; ++j) {
         const double both = length * length + lengths[j] * lengths[j];
-        const double squared = both - 2 * strip.cosines[j] * length * lengths[j];
-        strip.values[j] = squared;
+        const double squared = both - 2 * cosines[j] * length * lengths[j];
+        values[j] = squared;
         close += squared < kClose<P> * both ? 1 : 0;
     }
-    for (Index j = 0; close > 0 && j < strip.n; ++j) {
-        if (strip.values[j] >= kClose<P> * (length * length + lengths[j] * lengths[j])) continue;
-        strip.values[j] = squared_gap(job.frame, strip.k, 1, strip.first + j, 1);
-        sums.coincident += strip.values[j] == 0 ? 1 : 0;
+    for (Index j = 0; close > 0 && j < n; ++j) {
+        if (values[j] >= kClose<P> * (length * length + lengths[j] * lengths[j])) continue;
+        values[j] = squared_gap(job.frame, strip.k, 1, strip.first + j, 1);
+        sums.coincident += values[j] == 0 ? 1 : 0;
     }
     const double variance = job.variances[strip.k];
     const double* variances = job.variances + strip.first;
+    double* col_ratios = cols.ratios + strip.col;
+    double* col_worst = cols.worst + strip.col;
+    double* col_nearest = cols.nearest + strip.col;
     double total = 0;
     double least = rows.nearest[strip.row];
     double worst = rows.worst[strip.row];
 #pragma omp simd reduction(+ : total) reduction(min : least) reduction(max : worst)
-    for (Index j = 0; j < strip.n; ++j) {
-        const double squared = strip.values[j];
+    for (Index j = 0; j < n; ++j) {
+        const double squared = values[j];
         const double ratio = squared > 0 ? 0.5 * (variance + variances[j]) / squared : kInfinity;
         total += ratio;
-        cols.ratios[strip.col + j] += ratio;
+        col_ratios[j] += ratio;
         worst = ratio > worst ? ratio : worst;
-        cols.worst[strip.col + j] = larger(cols.worst[strip.col + j], ratio);
+        col_worst[j] = larger(col_worst[j], ratio);
         least = squared < least ? squared : least;
-        cols.nearest[strip.col + j] = smaller(cols.nearest[strip.col + j], squared);
+        col_nearest[j] = smaller(col_nearest[j], squared);
     }
     sums.ratios += total;
     rows.ratios[strip.row] += total;
@@ -166,19 +177,21 @@ void add_distances(const PairsJob<P>& job, const Strip& strip, PairSums& sums, S
 
 template <class P>
 void add_kernel(const PairsJob<P>& job, const Strip& strip, PairSums& sums, ShiftedSums& kernel) {
+    const double* cosines = strip.cosines;
+    double* values = strip.values;
+    Index n = strip.n;
     const bool singular =
         job.kernel == PairKernel::log || (job.kernel == PairKernel::riesz && job.parameter > 0);
     Index close = 0;
 #pragma omp simd reduction(+ : close)
-    for (Index j = 0; j < strip.n; ++j) {
-        strip.values[j] = 2 - 2 * strip.cosines[j];
-        close += strip.values[j] < 2 * kClose<P> ? 1 : 0;
+    for (Index j = 0; j < n; ++j) {
+        values[j] = 2 - 2 * cosines[j];
+        close += values[j] < 2 * kClose<P> ? 1 : 0;
     }
-    Index n = strip.n;
     if (close > 0) {
         n = 0;
         for (Index j = 0; j < strip.n; ++j) {
-            double squared = strip.values[j];
+            double squared = values[j];
             if (squared < 2 * kClose<P>) {
                 squared = squared_unit_gap(job, strip.k, strip.first + j);
             }
@@ -189,49 +202,52 @@ void add_kernel(const PairsJob<P>& job, const Strip& strip, PairSums& sums, Shif
             }
         }
     }
-    Eigen::Map<Eigen::ArrayXd> values(strip.values, n);
+    Eigen::Map<Eigen::ArrayXd> kept(values, n);
     switch (job.kernel) {
         case PairKernel::log:
-            values = -0.5 * values.log();
+            kept = -0.5 * kept.log();
             break;
         case PairKernel::distance:
-            values = values.sqrt();
+            kept = kept.sqrt();
             break;
         case PairKernel::riesz:
-            values = (-0.5 * job.parameter * values.log()).exp() * (job.parameter > 0 ? 1 : -1);
+            kept = (-0.5 * job.parameter * kept.log()).exp() * (job.parameter > 0 ? 1 : -1);
             break;
         case PairKernel::rbf:
-            values = (-job.parameter * values).exp();
+            kept = (-job.parameter * kept).exp();
             break;
         case PairKernel::none:
             break;
     }
-    kernel.add(strip.values, n);
+    kernel.add(values, n);
 }
 
 // Both directions of each pair: l as a rival at the vector of k, and k at that of l.
 template <class P>
 void add_rivals(const PairsJob<P>& job, const Strip& strip, Side& rows, Side& cols) {
-    const Index k = strip.k;
+    const Index k = strip.k, n = strip.n;
+    const double* cosines = strip.cosines;
     const double* lengths = job.lengths + strip.first;
     const double* slopes = job.slopes + strip.first;
     const double* levels = job.levels + strip.first;
     const double* slacks = job.slacks + strip.first;
     const double length = job.lengths[k], slope = job.slopes[k], level = job.levels[k], slack = job.slacks[k];
+    double* col_rivals = cols.rivals + strip.col;
+    double* col_gaps = cols.gaps + strip.col;
     double rival = rows.rivals[strip.row];
     double gap = rows.gaps[strip.row];
 #pragma omp simd reduction(max : rival, gap)
-    for (Index j = 0; j < strip.n; ++j) {
-        const double p = strip.cosines[j] * length * lengths[j];
+    for (Index j = 0; j < n; ++j) {
+        const double p = cosines[j] * length * lengths[j];
         const double mine = slopes[j] * p + levels[j] + slacks[j] * length;
         const double its = slope * p + level + slack * lengths[j];
         const double a = slope * length;
         const double b = slopes[j] * lengths[j];
-        const double apart = a * a + b * b - 2 * a * b * strip.cosines[j];
+        const double apart = a * a + b * b - 2 * a * b * cosines[j];
         rival = mine > rival ? mine : rival;
         gap = apart > gap ? apart : gap;
-        cols.rivals[strip.col + j] = larger(cols.rivals[strip.col + j], its);
-        cols.gaps[strip.col + j] = larger(cols.gaps[strip.col + j], apart);
+        col_rivals[j] = larger(col_rivals[j], its);
+        col_gaps[j] = larger(col_gaps[j], apart);
     }
     rows.rivals[strip.row] = rival;
     rows.gaps[strip.row] = gap;

@@ -17,6 +17,10 @@ constexpr double kFarPivot = 0.8;  // share of the squares that the distance of 
 constexpr Index kChunkBytes = 32 << 20;   // features grouped at a time ...
 constexpr Index kChunkRowsPerClass = 32;  // ... or more, where many classes would have few rows each
 
+bool collects_scatter(const ClassSums& state) {
+    return state.pooled != nullptr || state.class_pooled != nullptr;
+}
+
 // The first sqrt(n) of the n rows of each class that has no samples yet: an outlier among them moves the
 // pivot by no more than its own share of the spread.
 std::vector<ClassRun> first_rows_of_new_classes(const Grouping& grouping, const ClassSums& state) {
@@ -27,6 +31,17 @@ std::vector<ClassRun> first_rows_of_new_classes(const Grouping& grouping, const 
         firsts.push_back({cls.cls, cls.begin, cls.begin + rows, -1});
     }
     return firsts;
+}
+
+// Which runs are all there is of a class so far: with a scatter, its pivot is its mean then, and nothing is
+// left to take from the scatter when it is asked for.
+std::vector<std::uint8_t> runs_to_settle(const Grouping& grouping, const ClassSums& state) {
+    std::vector<std::uint8_t> settles(grouping.runs.size(), 0);
+    for (std::size_t r = 0; r < settles.size(); ++r) {
+        const ClassRun& run = grouping.runs[r];
+        settles[r] = run.slot < 0 && state.counts[run.cls] == 0 ? 1 : 0;
+    }
+    return settles;
 }
 
 // Labelled rows; weights are null where each row counts once.
@@ -42,10 +57,12 @@ template <class T>
 void add_class_sums(const Chunk<T>& chunk, const Grouping& grouping, ClassSums& state) {
     std::vector<double> partial_sums(static_cast<std::size_t>(grouping.slots * chunk.features.cols));
     std::vector<double> partial_squares(static_cast<std::size_t>(grouping.slots));
-    feature_kernels<T>().class_sums({chunk.features, chunk.weights, grouping.order.data(),
-                                     grouping.runs.data(), static_cast<Index>(grouping.runs.size()),
-                                     state.pivots, state.sums, state.squares, partial_sums.data(),
-                                     partial_squares.data(), chunk.threads});
+    std::vector<std::uint8_t> settles;
+    if (collects_scatter(state)) settles = runs_to_settle(grouping, state);
+    feature_kernels<T>().class_sums(
+        {chunk.features, chunk.weights, grouping.order.data(), grouping.runs.data(),
+         static_cast<Index>(grouping.runs.size()), settles.empty() ? nullptr : settles.data(), state.pivots,
+         state.sums, state.squares, partial_sums.data(), partial_squares.data(), chunk.threads});
     for (const ClassRun& run : grouping.runs) {
         state.counts[run.cls] += run.end - run.begin;
         if (state.masses == nullptr) continue;
@@ -180,7 +197,7 @@ void accumulate(const Rows<T>& features, const Index* labels, const double* weig
         feature_kernels<T>().pivots({chunk.features, chunk.weights, grouping.order.data(), firsts.data(),
                                      static_cast<Index>(firsts.size()), state.pivots, threads});
         add_class_sums(chunk, grouping, state);
-        if (state.pooled == nullptr && state.class_pooled == nullptr) continue;
+        if (!collects_scatter(state)) continue;
         const int product_threads = threads_for(static_cast<double>(rows * features.cols * features.cols));
         if (state.pooled != nullptr) {
             add_pooled(chunk, double_products, state, product_threads);

@@ -71,8 +71,7 @@ class Labelled:
         )
         first = 0 if checkpoint is None else checkpoint.restore("statistics", accumulator)
         yield first
-        # Where classes are many, blocks grow so that each class has several rows in one.
-        for start, stop in self.source.ranges(max(block_rows, 32 * self.num_classes), first):
+        for start, stop in self.source.ranges(accumulator.rows_at_once(block_rows), first):
             accumulator.add_block(self.source, start, stop, *self.part(start, stop))
             if checkpoint is not None:
                 checkpoint.keep("statistics", stop, accumulator)

@@ -129,6 +129,10 @@ class Accumulator:
         else:
             self._check_then_update(batch)
 
+    def rows_at_once(self, block_rows: int) -> int:
+        """Where classes are many, blocks grow so that each class has several rows in one."""
+        return max(block_rows, 32 * self.num_classes)
+
     def add_block(
         self, source: Features, start: int, stop: int, classes: NDArray[np.int64], weights: Float | None = None
     ) -> None:
@@ -171,7 +175,7 @@ class Accumulator:
 
     def _check_then_update(self, batch: Batch) -> None:
         """Check everything before anything is added, so that a batch counts wholly or not at all."""
-        ranges = list(batch.source.ranges(batch.source.block_rows()))
+        ranges = list(batch.source.ranges(self.rows_at_once(batch.source.block_rows())))
         only = batch.source.block(*ranges[0]) if len(ranges) == 1 else None
 
         def block(start: int, stop: int) -> Block:
@@ -185,7 +189,7 @@ class Accumulator:
 
     def _update_then_check(self, batch: Batch) -> None:
         """Add a batch that is large against the state, and put the state back if it held NaN or infinity."""
-        ranges = list(batch.source.ranges(max(batch.source.block_rows(), 32 * self.num_classes)))
+        ranges = list(batch.source.ranges(self.rows_at_once(batch.source.block_rows())))
         with self._lock:
             # A fresh state is all zero: nothing to keep.
             state = self._small_state()

@@ -14,6 +14,7 @@ from ._statistics_algebra import NOT_GIVEN, mirror
 
 Float = NDArray[np.float64]
 Int = NDArray[np.int64]
+_UNFELT = 2.0**-60
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,7 +127,7 @@ class ClassStatistics:
     @cached_property
     def squared_deviations(self) -> Float:
         """Per class ``sum_i w_i ||h_i - mu_k||^2``, shape (K,)."""
-        about_means: Float = self.square_sums - _core.row_products(self.sums, self.sums) / self._divisors
+        about_means: Float = self.square_sums - self._explained
         # Both terms are sums of squares: below zero lies rounding alone.
         np.maximum(about_means, 0.0, out=about_means)
         about_means.setflags(write=False)
@@ -143,9 +144,14 @@ class ClassStatistics:
         """
         if self.pooled is None:
             raise ValueError("scatter was not collected; use Accumulator(..., scatter=True)")
-        lower = self.pooled.copy()
-        _core.rank_update(self.sums, -1.0, lower, 1.0 / np.sqrt(self._divisors))
-        scatter = mirror(lower)
+        scatter = self.pooled
+        # Most pivots are means but for rounding: what that explains is less than the scatter resolves.
+        felt = self._explained > _UNFELT * float(self.square_sums.mean())
+        if felt.any():
+            lower = scatter.copy()
+            _core.rank_update(self.sums[felt], -1.0, lower, 1.0 / np.sqrt(self._divisors[felt]))
+            scatter = mirror(lower)
+        scatter = scatter.view()
         scatter.setflags(write=False)
         return scatter
 
@@ -162,6 +168,12 @@ class ClassStatistics:
         root = self.sums[index] / np.sqrt(self._divisors[index])
         scatter: Float = self.class_pooled[index] - np.multiply.outer(root, root)
         return scatter
+
+    @cached_property
+    def _explained(self) -> Float:
+        """What of `square_sums` the distance of the pivots to the means explains, shape (K,)."""
+        explained: Float = _core.row_products(self.sums, self.sums) / self._divisors
+        return explained
 
     @property
     def _divisors(self) -> Float:
