@@ -5,6 +5,7 @@ namespace ncfast::NCFAST_ISA {
 namespace {
 
 constexpr Index kTile = 192;
+constexpr Index kTerms = 2 * kDepth;  // summed at a time: what is packed of them stays in cache
 constexpr Index kDiagonalStrip = 48;  // rows of a diagonal tile at a time: nearly its lower triangle
 
 void mirror_tile(RowMap<double>& g, Index i, Index j, Index rows, Index cols) {
@@ -25,7 +26,7 @@ void gram(const GramJob& job) {
     const Index col_tiles = blocks_of(b.rows, kTile);
 #pragma omp parallel num_threads(job.threads) if (job.threads > 1)
     {
-        Packed<double> packed(b.cols, smaller(kTile, b.rows));
+        Packed<double> packed(smaller(kTerms, b.cols), smaller(kTile, b.rows));
 #pragma omp for schedule(dynamic)
         for (Index t = 0; t < row_tiles * col_tiles; ++t) {
             const Index i = t / col_tiles * kTile;
@@ -33,13 +34,16 @@ void gram(const GramJob& job) {
             if (job.symmetric && j > i) continue;
             const Index rows = smaller(kTile, a.rows - i);
             const Index cols = smaller(kTile, b.rows - j);
-            packed.fill(right.from(j), cols);
             const bool diagonal = job.symmetric && i == j;
             const Index strip = diagonal ? kDiagonalStrip : rows;
-            for (Index r = 0; r < rows; r += strip) {
-                const Index height = smaller(strip, rows - r);
-                multiply(left.from(i + r), height, packed, 0, diagonal ? r + height : cols, &g(i + r, j),
-                         b.rows);
+            for (Index k = 0; k < larger<Index>(b.cols, 1); k += kTerms) {
+                packed.reshape(smaller(kTerms, b.cols - k), cols);
+                packed.fill(right.from(j, k), cols);
+                for (Index r = 0; r < rows; r += strip) {
+                    const Index height = smaller(strip, rows - r);
+                    multiply(left.from(i + r, k), height, packed, 0, diagonal ? r + height : cols,
+                             &g(i + r, j), b.rows, k > 0);
+                }
             }
             if (job.symmetric) mirror_tile(g, i, j, rows, cols);
         }

@@ -122,17 +122,13 @@ Index turn(const T* rows, Index stride, Index depth, T* out) {
 // miss the cache.
 template <class T>
 void pack_rows(const Operand<T>& a, Index first, Index rows, Index k, Index depth, T* out) {
-    for (Index i = 0; i < rows; i += kTileRows, out += kTileRows * depth) {
-        const Index count = smaller<Index>(kTileRows, rows - i);
-        for (Index t = 0; t < depth; ++t) {
-            const T* from = a.at(first + i, k + t);
-            T* to = out + t * kTileRows;
-            if (count == kTileRows) {
-                std::memcpy(to, from, kTileRows * sizeof(T));
-            } else {
-                for (Index r = 0; r < count; ++r) to[r] = from[r];
-            }
-        }
+    for (Index t = 0; t < depth; ++t) {
+        const T* from = a.at(first, k + t);
+        T* to = out + t * kTileRows;
+        Index i = 0;
+        for (; i + kTileRows <= rows; i += kTileRows)
+            std::memcpy(to + i * depth, from + i, kTileRows * sizeof(T));
+        for (Index r = i; r < rows; ++r) to[i * depth + r - i] = from[r];
     }
 }
 

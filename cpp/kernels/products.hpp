@@ -51,7 +51,7 @@ struct Operand {
     Index row_step, col_step;
 
     const T* at(Index i, Index k) const { return data + i * row_step + k * col_step; }
-    Operand from(Index i) const { return {at(i, 0), row_step, col_step}; }
+    Operand from(Index i, Index k = 0) const { return {at(i, k), row_step, col_step}; }
 };
 
 template <class T>
