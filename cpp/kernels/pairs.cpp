@@ -285,6 +285,19 @@ void add_tile(const PairsJob<P>& job, const Tile& tile, const Q* products, Index
     out.sums.kernel = kernel.moments();
 }
 
+// Products of the vectors of a tile with one another; on the diagonal little more than the upper triangle.
+template <class P>
+void multiply_tile(const Operand<P>& directions, const Tile& tile, const Packed<P>& packed, P* products,
+                   Index stride) {
+    const bool diagonal = tile.first_row == tile.first_col;
+    const Index strip = diagonal ? kPanelCols<P> : tile.rows;
+    for (Index i = 0; i < tile.rows; i += strip) {
+        const Index first = diagonal ? i : 0;
+        multiply(directions.from(tile.first_row + i), smaller(strip, tile.rows - i), packed, first,
+                 tile.cols - first, products + i * stride + first, stride);
+    }
+}
+
 template <class P>
 void combine_side(const PairsJob<P>& job, Index first, Index n, const Side& side) {
     for (Index i = 0; i < n; ++i) {
@@ -355,8 +368,7 @@ void pairs(const PairsJob<P>& job) {
                 }
                 if (packed_band != tile.first_col) packed.fill(directions.from(tile.first_col), tile.cols);
                 packed_band = tile.first_col;
-                multiply(directions.from(tile.first_row), tile.rows, packed, 0, tile.cols, products.data(),
-                         size);
+                multiply_tile(directions, tile, packed, products.data(), size);
                 add_tile(job, tile, products.data(), size, parts[t]);
             }
         }
