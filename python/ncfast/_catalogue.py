@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from . import metrics
 from ._choices import nearest_names
+from .metrics.heads import length_of_answer
 
 if TYPE_CHECKING:
     from ._subject import Subject
@@ -85,7 +86,7 @@ def _recipes() -> tuple[Recipe, ...]:
         Recipe(
             ("nc3_bias_alignment",),
             "nc3",
-            lambda s: [metrics.bias_alignment(s.weights, s.bias, s.centre)],
+            lambda s: [length_of_answer(s.weights, s.bias, s.centre)],
             weights,
             standard=True,
         ),

@@ -15,6 +15,7 @@ from ._statistics_algebra import NOT_GIVEN, mirror
 Float = NDArray[np.float64]
 Int = NDArray[np.int64]
 _UNFELT = 2.0**-60
+_LAST_BITS = 2.0**-104
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,16 +114,30 @@ class ClassStatistics:
     @cached_property
     def means(self) -> Float:
         """Class means ``mu_k``, shape (K, d); NaN rows for classes without samples."""
-        means = self.mean_offsets  # a new array
-        means += self.pivots
-        means[~self.present] = np.nan
+        if self._pivots_are_means:
+            means = self.pivots.view()
+        else:
+            means = self.mean_offsets  # a new array
+            means += self.pivots
+            means[~self.present] = np.nan
         means.setflags(write=False)
         return means
+
+    @property
+    def _pivots_are_means(self) -> bool:
+        """Whether adding the offsets would change nothing but the last bits."""
+        squares = _core.row_products(self.pivots, self.pivots)
+        return bool(self.present.all() and (self._explained / self.counts <= _LAST_BITS * squares).all())
 
     @cached_property
     def present_means(self) -> Float:
         """Class means of the classes with samples, shape (K', d)."""
         return self.means if self.present.all() else self.means[self.present]
+
+    @cached_property
+    def longest_mean(self) -> float:
+        """Length of the longest class mean."""
+        return float(np.sqrt(_core.row_products(self.present_means, self.present_means).max()))
 
     @cached_property
     def squared_deviations(self) -> Float:

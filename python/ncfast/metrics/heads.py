@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from .. import _core
 from .._classifier import as_classifier
 from .._features import Block
-from .._frame import as_frame, unit_power, warn_degenerate
+from .._frame import as_frame, products_with, unit_power, warn_degenerate
 from .._labels import as_labels, class_indices
 from ..accumulate import Accumulator
 from ._points import unit_rows
@@ -45,9 +45,14 @@ def bias_alignment(weights: ArrayLike, bias: ArrayLike | None, global_mean: Arra
     frame = as_frame(weights, "weights")
     head = as_classifier(frame, bias, frame.shape[1])
     mean = as_vector(global_mean, "global_mean", frame.shape[1])
-    answers = np.einsum("kd,d->k", frame, mean)
-    if head.bias is not None:
-        answers = answers + head.bias
+    return length_of_answer(frame, head.bias, mean)
+
+
+def length_of_answer(weights: Float, bias: Float | None, mean: Float) -> float:
+    """`bias_alignment` of arrays that are checked."""
+    answers = products_with(weights, mean)
+    if bias is not None:
+        answers += bias
     scale = unit_power(float(np.abs(answers).max()))
     return float(np.linalg.norm(answers * scale)) / scale
 

@@ -59,6 +59,8 @@ def require_two_classes(stats: ClassStatistics) -> None:
     present = int(stats.present.sum())
     if present < 2:
         raise ValueError(f"statistics hold samples of {present} class(es); wanted at least two classes with samples")
+    if stats.longest_mean > _LEAST_MEAN * np.sqrt(stats.num_features):
+        return
     largest = largest_magnitude(stats.present_means)
     if 0.0 < largest < _LEAST_MEAN:
         raise ValueError(f"features are so small ({largest:.3g}) that their squares leave float64; scale the features")
@@ -66,9 +68,7 @@ def require_two_classes(stats: ClassStatistics) -> None:
 
 def rounding_of_means(stats: ClassStatistics) -> float:
     """How large rounding alone could make the norm of a centred class mean."""
-    means = stats.present_means
-    largest = float(np.sqrt(_core.row_products(means, means).max()))
-    return 4.0 * float(np.finfo(np.float64).eps) * largest
+    return 4.0 * float(np.finfo(np.float64).eps) * stats.longest_mean
 
 
 def global_mean(stats: ClassStatistics, weighting: str) -> Float:
