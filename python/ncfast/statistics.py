@@ -159,14 +159,13 @@ class ClassStatistics:
         """
         if self.pooled is None:
             raise ValueError("scatter was not collected; use Accumulator(..., scatter=True)")
-        scatter = self.pooled
+        lower = self.pooled
         # Most pivots are means but for rounding: what that explains is less than the scatter resolves.
         felt = self._explained > _UNFELT * float(self.square_sums.mean())
         if felt.any():
-            lower = scatter.copy()
+            lower = lower.copy()
             _core.rank_update(self.sums[felt], -1.0, lower, 1.0 / np.sqrt(self._divisors[felt]))
-            scatter = mirror(lower)
-        scatter = scatter.view()
+        scatter = mirror(lower)
         scatter.setflags(write=False)
         return scatter
 
