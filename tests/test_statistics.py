@@ -52,6 +52,24 @@ LAYOUTS = {
 }
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_with_a_scatter_pivots_of_new_classes_become_means(dtype, rng):
+    """Nothing but their rounding is left to take from the scatter, until more samples come."""
+    features, labels = make_features(N, D, K, 1e-2, 3, dtype, rng)
+    acc = ncfast.Accumulator(K, D)
+    acc.update(features, labels)
+    whole = acc.statistics()
+    assert (whole.pivots == whole.means).all()
+    assert np.abs(whole.sums).max() < 1e-13
+    assert_statistics(whole, features, labels, K, tolerance(dtype))
+    again = labels < 2
+    acc.update(features[again] + features[again], labels[again])
+    both = np.concatenate([features, features[again] + features[again]]), np.concatenate([labels, labels[again]])
+    later = acc.statistics()
+    assert (later.pivots[2:] == later.means[2:]).all() and (later.pivots[:2] != later.means[:2]).any(axis=1).all()
+    assert_statistics(later, *both, K, tolerance(dtype))
+
+
 @pytest.mark.parametrize("size", [0, 1, 7, 128, None])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_any_batch_size(dtype, size, rng):
