@@ -27,9 +27,9 @@ struct PivotsJob {
     int threads;
 };
 
-/// Adds, per class, (weighted) sums of deviations from the class's pivot and sums of their squares. With
-/// `settles`, a class of one run that had no rows before gets its mean for a pivot once its rows are summed:
-/// what the sums hold then is the rounding of that mean.
+/// Adds, per class, (weighted) sums of deviations from the class's pivot and sums of their squares. A run
+/// that is a whole class, which has no pivot and sums of zero before, makes its mean the pivot: what its sums
+/// hold then is the rounding of that mean.
 template <class T>
 struct ClassSumsJob {
     Rows<T> features;
@@ -37,12 +37,12 @@ struct ClassSumsJob {
     const Index* order;     // row numbers grouped by class
     const ClassRun* runs;
     Index num_runs;
-    const std::uint8_t* settles;  // (num_runs) or null: none
-    double* pivots;               // (K, d) in/out
-    double* sums;                 // (K, d) in/out
-    double* squares;              // (K) in/out
-    double* partial_sums;         // (slots, d) out
-    double* partial_squares;      // (slots) out
+    const std::uint8_t* whole_classes;  // (num_runs)
+    double* pivots;                     // (K, d) in/out
+    double* sums;                       // (K, d) in/out
+    double* squares;                    // (K) in/out
+    double* partial_sums;               // (slots, d) out
+    double* partial_squares;            // (slots) out
     int threads;
 };
 

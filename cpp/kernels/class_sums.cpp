@@ -92,26 +92,22 @@ double add_run(const ClassSumsJob<T>& job, const ClassRun& run, double* sums) {
                     run, pivot, sums, h.cols);
 }
 
-// Takes sums of deviations from a pivot to the mean itself: of squares Q, the mean explains s s^T / n.
+// The same for a class that has no rows but these, about their mean: found first, from the first row on, so
+// that equal rows give that row exactly.
 template <class T>
-void settle(const ClassSumsJob<T>& job, const ClassRun& run) {
+double add_whole_class(const ClassSumsJob<T>& job, const ClassRun& run, double* sums) {
     const Index d = job.features.cols;
+    const T* first = job.features.data + job.order[run.begin] * job.features.stride;
+    double* pivot = job.pivots + run.cls * d;
+    for (Index j = 0; j < d; ++j) pivot[j] = static_cast<double>(first[j]);
+    add_run(job, run, sums);
     double mass = job.weights == nullptr ? static_cast<double>(run.end - run.begin) : 0;
     for (Index p = run.begin; p < run.end && job.weights != nullptr; ++p) mass += job.weights[job.order[p]];
-    double* pivot = job.pivots + run.cls * d;
-    double* sums = job.sums + run.cls * d;
-    double explained = 0, rounding = 0;
-#pragma omp simd reduction(+ : explained, rounding)
     for (Index j = 0; j < d; ++j) {
-        const double mean = pivot[j] + sums[j] / mass;
-        const double left = sums[j] - mass * (mean - pivot[j]);
-        explained += sums[j] * sums[j];
-        rounding += left * left;
-        pivot[j] = mean;
-        sums[j] = left;
+        pivot[j] += sums[j] / mass;
+        sums[j] = 0;
     }
-    const double about_mean = job.squares[run.cls] - explained / mass;
-    job.squares[run.cls] = larger(about_mean, 0.0) + rounding / mass;
+    return add_run(job, run, sums);
 }
 
 }  // namespace
@@ -123,8 +119,9 @@ void class_sums(const ClassSumsJob<T>& job) {
     for (Index r = 0; r < job.num_runs; ++r) {
         const ClassRun& run = job.runs[r];
         if (run.slot < 0) {
-            job.squares[run.cls] += add_run(job, run, job.sums + run.cls * d);
-            if (job.settles != nullptr && job.settles[r] != 0) settle(job, run);
+            double* sums = job.sums + run.cls * d;
+            const bool whole = job.whole_classes[r] != 0;
+            job.squares[run.cls] += whole ? add_whole_class(job, run, sums) : add_run(job, run, sums);
             continue;
         }
         double* partial = job.partial_sums + run.slot * d;

@@ -21,27 +21,23 @@ bool collects_scatter(const ClassSums& state) {
     return state.pooled != nullptr || state.class_pooled != nullptr;
 }
 
-// The first sqrt(n) of the n rows of each class that has no samples yet: an outlier among them moves the
-// pivot by no more than its own share of the spread.
+// Whether these rows, of a whole class or a part of it, are all there is of it so far and make one run: with
+// a scatter, its pivot is their mean then, and nothing is left to take from the scatter when it is asked for.
+bool is_taken_whole(const ClassRun& rows, const ClassSums& state) {
+    return collects_scatter(state) && state.counts[rows.cls] == 0 && rows.slot < 0 &&
+           rows.end - rows.begin <= kMaxRun;
+}
+
+// The first sqrt(n) of the n rows of each class that has no samples yet and is not taken whole: an outlier
+// among them moves the pivot by no more than its own share of the spread.
 std::vector<ClassRun> first_rows_of_new_classes(const Grouping& grouping, const ClassSums& state) {
     std::vector<ClassRun> firsts;
     for (const auto& cls : grouping.classes()) {
-        if (state.counts[cls.cls] > 0) continue;
+        if (state.counts[cls.cls] > 0 || is_taken_whole(cls, state)) continue;
         const auto rows = static_cast<Index>(std::ceil(std::sqrt(static_cast<double>(cls.end - cls.begin))));
         firsts.push_back({cls.cls, cls.begin, cls.begin + rows, -1});
     }
     return firsts;
-}
-
-// Which runs are all there is of a class so far: with a scatter, its pivot is its mean then, and nothing is
-// left to take from the scatter when it is asked for.
-std::vector<std::uint8_t> runs_to_settle(const Grouping& grouping, const ClassSums& state) {
-    std::vector<std::uint8_t> settles(grouping.runs.size(), 0);
-    for (std::size_t r = 0; r < settles.size(); ++r) {
-        const ClassRun& run = grouping.runs[r];
-        settles[r] = run.slot < 0 && state.counts[run.cls] == 0 ? 1 : 0;
-    }
-    return settles;
 }
 
 // Labelled rows; weights are null where each row counts once.
@@ -57,12 +53,12 @@ template <class T>
 void add_class_sums(const Chunk<T>& chunk, const Grouping& grouping, ClassSums& state) {
     std::vector<double> partial_sums(static_cast<std::size_t>(grouping.slots * chunk.features.cols));
     std::vector<double> partial_squares(static_cast<std::size_t>(grouping.slots));
-    std::vector<std::uint8_t> settles;
-    if (collects_scatter(state)) settles = runs_to_settle(grouping, state);
-    feature_kernels<T>().class_sums(
-        {chunk.features, chunk.weights, grouping.order.data(), grouping.runs.data(),
-         static_cast<Index>(grouping.runs.size()), settles.empty() ? nullptr : settles.data(), state.pivots,
-         state.sums, state.squares, partial_sums.data(), partial_squares.data(), chunk.threads});
+    std::vector<std::uint8_t> whole;
+    for (const ClassRun& run : grouping.runs) whole.push_back(is_taken_whole(run, state) ? 1 : 0);
+    feature_kernels<T>().class_sums({chunk.features, chunk.weights, grouping.order.data(),
+                                     grouping.runs.data(), static_cast<Index>(grouping.runs.size()),
+                                     whole.data(), state.pivots, state.sums, state.squares,
+                                     partial_sums.data(), partial_squares.data(), chunk.threads});
     for (const ClassRun& run : grouping.runs) {
         state.counts[run.cls] += run.end - run.begin;
         if (state.masses == nullptr) continue;
