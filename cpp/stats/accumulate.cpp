@@ -28,12 +28,22 @@ bool is_taken_whole(const ClassRun& rows, const ClassSums& state) {
            rows.end - rows.begin <= kMaxRun;
 }
 
-// The first sqrt(n) of the n rows of each class that has no samples yet and is not taken whole: an outlier
-// among them moves the pivot by no more than its own share of the spread.
-std::vector<ClassRun> first_rows_of_new_classes(const Grouping& grouping, const ClassSums& state) {
+// All others, whose rows are summed about a pivot that is known before.
+std::vector<ClassRun> classes_about_pivots(const Grouping& grouping, const ClassSums& state) {
+    std::vector<ClassRun> classes;
+    for (const ClassRun& cls : grouping.classes()) {
+        if (!is_taken_whole(cls, state)) classes.push_back(cls);
+    }
+    return classes;
+}
+
+// The first sqrt(n) of the n rows of each of these classes that has no samples yet: an outlier among them
+// moves the pivot by no more than its own share of the spread.
+std::vector<ClassRun> first_rows_of_new_classes(const std::vector<ClassRun>& classes,
+                                                const ClassSums& state) {
     std::vector<ClassRun> firsts;
-    for (const auto& cls : grouping.classes()) {
-        if (state.counts[cls.cls] > 0 || is_taken_whole(cls, state)) continue;
+    for (const ClassRun& cls : classes) {
+        if (state.counts[cls.cls] > 0) continue;
         const auto rows = static_cast<Index>(std::ceil(std::sqrt(static_cast<double>(cls.end - cls.begin))));
         firsts.push_back({cls.cls, cls.begin, cls.begin + rows, -1});
     }
@@ -142,15 +152,15 @@ void add_vectors(const std::vector<double>& vectors, const std::vector<Index>& c
     }
 }
 
-// Moves the pivots of this chunk's classes that turned out far from their mean (a class that opened with an
+// Moves those pivots of these classes that turned out far from their mean (a class that opened with an
 // outlier) onto it: with d = s/n, Q loses s s^T / n. The rounding e of the new pivot is accounted for.
 template <class T>
-void move_far_pivots(const Grouping& grouping, ClassSums& state) {
+void move_far_pivots(const std::vector<ClassRun>& met, ClassSums& state) {
     const Index d = state.num_features;
     std::vector<Index> classes;
     std::vector<double> removed;
     std::vector<double> added;
-    for (const auto& cls : grouping.classes()) {
+    for (const ClassRun& cls : met) {
         const double n = mass_of(state, cls.cls);
         double* sums = state.sums + cls.cls * d;
         double* pivot = state.pivots + cls.cls * d;
@@ -189,7 +199,8 @@ void accumulate(const Rows<T>& features, const Index* labels, const double* weig
                              weights == nullptr ? nullptr : weights + start,
                              threads};
         const Grouping grouping = group_by_class(chunk.labels, rows, state.num_classes, kMaxRun);
-        const std::vector<ClassRun> firsts = first_rows_of_new_classes(grouping, state);
+        const std::vector<ClassRun> about_pivots = classes_about_pivots(grouping, state);
+        const std::vector<ClassRun> firsts = first_rows_of_new_classes(about_pivots, state);
         feature_kernels<T>().pivots({chunk.features, chunk.weights, grouping.order.data(), firsts.data(),
                                      static_cast<Index>(firsts.size()), state.pivots, threads});
         add_class_sums(chunk, grouping, state);
@@ -200,7 +211,7 @@ void accumulate(const Rows<T>& features, const Index* labels, const double* weig
         } else {
             add_by_class(chunk, grouping, double_products, state, product_threads);
         }
-        move_far_pivots<T>(grouping, state);
+        move_far_pivots<T>(about_pivots, state);
     }
 }
 
