@@ -14,24 +14,24 @@ from .machine import best_rates, reading_rate
 def report_floor(shape: tuple[int, int, int], state: str) -> float:
     """Seconds for float32 features (N, d, K), by the plans of ncfast and nothing besides their large parts.
 
-    Two passes over the features. In the second the cheaper of projection and scatter, and if no decision is certified
-    the search for the nearest mean, among K-1 coordinates if those are few; where classes outnumber features another
-    for the classifier. Of both frames all pairs, the smaller Gram matrix and its eigenvalues, of both at once; where
-    features outnumber classes directions of S_B and the products of weights and means.
+    Two passes over the features. In the second the cheaper of projection and scatter, which reading may hide behind,
+    and if no decision is certified the search for the nearest mean, among K-1 coordinates if those are few; where
+    classes outnumber features another for the classifier. Of both frames all pairs, the smaller Gram matrix, which is
+    that of the pairs where features outnumber classes, and its eigenvalues, of both at once; there also the directions
+    of S_B and the products of weights and means.
     """
     n, d, k = shape
-    single = min(float(n) * d * d, 2.0 * n * d * (k - 1))
+    spread = min(float(n) * d * d, 2.0 * n * d * (k - 1))
     search = 2.0 * n * k * (k - 1 if k - 1 <= 0.75 * d else d) * (2 if k > d else 1)
     small = min(k, d)
     double = 2.0 * small * small * max(k, d) + (4.0 * k * k * d if k <= d else 0.0)
-    pairs = 2.0 * k * k * d
-    if k > max(2 * d, 1000):
-        single += pairs
-    else:
-        double += pairs
+    pairs = 2.0 * k * k * d if k > d else 0.0
+    single = pairs if k > max(2 * d, 1000) else 0.0
+    double += pairs - single
     reading = 4.0 * n * d / reading_rate()
     rates = best_rates()
-    floor = 2 * reading + single / rates["float32"] + double / rates["float64"] + _eigen(small, k <= d)
+    passes = reading + max(reading, spread / rates["float32"])
+    floor = passes + single / rates["float32"] + double / rates["float64"] + _eigen(small, k <= d)
     return floor + search / rates["search"] if state == data.NOT_COLLAPSED else floor
 
 

@@ -84,7 +84,7 @@ def test_wherever_it_is_interrupted_it_ends_with_the_same_bits(options, sample, 
 def test_arrays_in_memory(sample, tmp_path, monkeypatch):
     from ncfast import _features
 
-    monkeypatch.setattr(_features, "_BLOCK_BYTES", 64 * 4 * D)
+    monkeypatch.setattr(_features, "_BLOCK_BYTES", 16 * 4 * D)
     features, labels, weights = sample
     whole = ncfast.measure(features, labels, weights)
     how = {"checkpoint": tmp_path / "c", "checkpoint_every": 0}

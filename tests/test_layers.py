@@ -55,6 +55,7 @@ def test_blocks_of_all_layers_are_read_side_by_side(rng, monkeypatch):
     from ncfast import _features
 
     monkeypatch.setattr(_features, "_BLOCK_BYTES", 4 * 16 * 100)
+    monkeypatch.setattr(_features, "_MORE_IN_PLACE", 1)
     wide, labels = make_features(1000, 16, 2, 0.1, 1, np.float32, rng)
     reads = []
     plain = _features.Held.block

@@ -18,7 +18,8 @@ using Vector = typename VectorOf<T>::Type;
 
 // R rows and V vectors of columns of a product, over `depth` terms.
 template <int R, int V, class T>
-void multiply_tile(const Operand<T>& a, Index depth, const T* panel, T* out, Index out_stride, bool add) {
+void multiply_tile(const Operand<T>& a, Index depth, const T* panel, T* out, Index out_stride, bool add,
+                   const Ahead& ahead) {
     constexpr Index kLanes = VectorOf<T>::kLanes;
     const T* left = a.data;
     Vector<T> sums[R][V];
@@ -29,6 +30,7 @@ void multiply_tile(const Operand<T>& a, Index depth, const T* panel, T* out, Ind
     }
 #pragma GCC unroll 4
     for (Index k = 0; k < depth; ++k) {
+        __builtin_prefetch(ahead.next + k * ahead.step, 0, 2);
         Vector<T> right[V];
 #pragma GCC unroll 2
         for (int v = 0; v < V; ++v) {
@@ -54,21 +56,21 @@ void multiply_tile(const Operand<T>& a, Index depth, const T* panel, T* out, Ind
 // The same for the `cols` first columns of a panel.
 template <int R, class T>
 void multiply_panel(const Operand<T>& a, Index depth, const T* panel, Index cols, T* out, Index out_stride,
-                    bool add) {
+                    bool add, const Ahead& ahead) {
     constexpr Index kLanes = VectorOf<T>::kLanes;
     if (cols == 2 * kLanes) {
-        multiply_tile<R, 2>(a, depth, panel, out, out_stride, add);
+        multiply_tile<R, 2>(a, depth, panel, out, out_stride, add, ahead);
         return;
     }
     if (cols == kLanes) {
-        multiply_tile<R, 1>(a, depth, panel, out, out_stride, add);
+        multiply_tile<R, 1>(a, depth, panel, out, out_stride, add, ahead);
         return;
     }
     T room[R * 2 * kLanes];
     if (cols < kLanes) {
-        multiply_tile<R, 1>(a, depth, panel, room, 2 * kLanes, false);
+        multiply_tile<R, 1>(a, depth, panel, room, 2 * kLanes, false, ahead);
     } else {
-        multiply_tile<R, 2>(a, depth, panel, room, 2 * kLanes, false);
+        multiply_tile<R, 2>(a, depth, panel, room, 2 * kLanes, false, ahead);
     }
     for (int r = 0; r < R; ++r) {
         for (Index j = 0; j < cols; ++j) {
@@ -82,11 +84,12 @@ void multiply_panel(const Operand<T>& a, Index depth, const T* panel, Index cols
 // from one group of them to the next.
 template <class T>
 void multiply_rows(Operand<T> a, Index group_step, Index rows, Index depth, const T* panel, Index cols,
-                   T* out, Index out_stride, bool add) {
+                   T* out, Index out_stride, bool add, Ahead& ahead) {
     const auto run = [&](auto count, Index step, Index least) {
         constexpr int kRows = decltype(count)::value;
         for (; rows >= least; rows -= kRows) {
-            multiply_panel<kRows>(a, depth, panel, cols, out, out_stride, add);
+            multiply_panel<kRows>(a, depth, panel, cols, out, out_stride, add, ahead);
+            ahead.next += depth * ahead.step;
             a.data += step;
             out += kRows * out_stride;
         }
@@ -235,7 +238,7 @@ void Packed<T>::fill(const Operand<T>& b, Index rows, Index panel) {
 
 template <class T>
 void multiply(const Operand<T>& a, Index rows, const Packed<T>& b, Index first, Index cols, T* out,
-              Index out_stride, bool add) {
+              Index out_stride, bool add, Ahead ahead) {
 #if defined(__AMX_INT8__)
     if constexpr (kOnTiles<T>) {
         if (b.on_tiles() && b.depth() > 0) {
@@ -256,7 +259,7 @@ void multiply(const Operand<T>& a, Index rows, const Packed<T>& b, Index first, 
             const Index group_step = kTileRows * (pack ? depth : a.row_step);
             for (Index j = 0; j < cols; j += kCols) {
                 multiply_rows(block, group_step, height, depth, b.at(first + j, k, depth),
-                              smaller(kCols, cols - j), out + i * out_stride + j, out_stride, add || k > 0);
+                              smaller(kCols, cols - j), out + i * out_stride + j, out_stride, add || k > 0, ahead);
             }
         }
     }
@@ -270,8 +273,9 @@ template void multiply_few(const float*, Index, Index, const float*, Index, Inde
 template void multiply_few(const double*, Index, Index, const double*, Index, Index, double*, Index);
 template class Packed<float>;
 template class Packed<double>;
-template void multiply(const Operand<float>&, Index, const Packed<float>&, Index, Index, float*, Index, bool);
+template void multiply(const Operand<float>&, Index, const Packed<float>&, Index, Index, float*, Index, bool,
+                       Ahead);
 template void multiply(const Operand<double>&, Index, const Packed<double>&, Index, Index, double*, Index,
-                       bool);
+                       bool, Ahead);
 
 }  // namespace ncfast::NCFAST_ISA

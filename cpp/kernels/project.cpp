@@ -95,7 +95,10 @@ void project(const ProjectJob<T, P>& job) {
             }
             if (job.rank == 0) continue;
             P* out = job.coordinates != nullptr ? job.coordinates + first * job.rank : projected.data();
-            multiply(rows_of(centred.data(), stride), rows, basis, 0, packed, out, job.rank);
+            const Index steps = (packed / kPanelCols<P>)*blocks_of(block_rows, kTileRows) * h.cols;
+            const Ahead ahead{reinterpret_cast<const char*>(h.data + (first + job.threads * block_rows) * h.stride),
+                              blocks_of(block_rows * h.stride * static_cast<Index>(sizeof(T)), larger<Index>(steps, 1))};
+            multiply(rows_of(centred.data(), stride), rows, basis, 0, packed, out, job.rank, false, ahead);
             multiply_few(centred.data(), stride, rows, job.basis + packed * h.cols, few, h.cols, out + packed,
                          job.rank);
             for (Index i = 0; i < rows; ++i) {
