@@ -66,7 +66,8 @@ def test_with_a_scatter_pivots_of_new_classes_become_means(dtype, rng):
     acc.update(features[again] + features[again], labels[again])
     both = np.concatenate([features, features[again] + features[again]]), np.concatenate([labels, labels[again]])
     later = acc.statistics()
-    assert (later.pivots[2:] == later.means[2:]).all() and (later.pivots[:2] != later.means[:2]).any(axis=1).all()
+    assert (later.pivots[2:] == later.means[2:]).all()
+    assert (later.pivots[:2] != later.means[:2]).any(axis=1).all()
     assert_statistics(later, *both, K, tolerance(dtype))
 
 
