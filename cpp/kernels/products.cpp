@@ -22,6 +22,8 @@ void multiply_tile(const Operand<T>& a, Index depth, const T* panel, T* out, Ind
                    const Ahead& ahead) {
     constexpr Index kLanes = VectorOf<T>::kLanes;
     const T* left = a.data;
+    const char* next = reinterpret_cast<const char*>(ahead.next);
+    const Index step = ahead.step;
     Vector<T> sums[R][V];
 #pragma GCC unroll 16
     for (int r = 0; r < R; ++r) {
@@ -30,7 +32,7 @@ void multiply_tile(const Operand<T>& a, Index depth, const T* panel, T* out, Ind
     }
 #pragma GCC unroll 4
     for (Index k = 0; k < depth; ++k) {
-        __builtin_prefetch(ahead.next + k * ahead.step, 0, 2);
+        __builtin_prefetch(next + k * step, 0, 2);
         Vector<T> right[V];
 #pragma GCC unroll 2
         for (int v = 0; v < V; ++v) {
@@ -89,7 +91,7 @@ void multiply_rows(Operand<T> a, Index group_step, Index rows, Index depth, cons
         constexpr int kRows = decltype(count)::value;
         for (; rows >= least; rows -= kRows) {
             multiply_panel<kRows>(a, depth, panel, cols, out, out_stride, add, ahead);
-            ahead.next += depth * ahead.step;
+            ahead.next += static_cast<std::uintptr_t>(depth * ahead.step);
             a.data += step;
             out += kRows * out_stride;
         }
@@ -248,6 +250,8 @@ void multiply(const Operand<T>& a, Index rows, const Packed<T>& b, Index first, 
 #endif
     constexpr Index kCols = kPanelCols<T>;
     const bool pack = a.col_step != 1;
+    // What is at hand: asking for no address at all would search the page tables for it.
+    if (ahead.next == 0) ahead.next = reinterpret_cast<std::uintptr_t>(out);
     Eigen::Matrix<T, Eigen::Dynamic, 1> room(pack ? kBlockRows * smaller(kDepth, b.depth()) : 0);
     for (Index k = 0; k < b.depth(); k += kDepth) {
         const Index depth = smaller(kDepth, b.depth() - k);
@@ -259,7 +263,8 @@ void multiply(const Operand<T>& a, Index rows, const Packed<T>& b, Index first, 
             const Index group_step = kTileRows * (pack ? depth : a.row_step);
             for (Index j = 0; j < cols; j += kCols) {
                 multiply_rows(block, group_step, height, depth, b.at(first + j, k, depth),
-                              smaller(kCols, cols - j), out + i * out_stride + j, out_stride, add || k > 0, ahead);
+                              smaller(kCols, cols - j), out + i * out_stride + j, out_stride, add || k > 0,
+                              ahead);
             }
         }
     }

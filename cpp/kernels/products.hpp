@@ -113,17 +113,18 @@ class Packed {
     Eigen::Matrix<T, Eigen::Dynamic, 1> values_;
 };
 
-/// What will be read once a product is done: asked for from memory meanwhile, `step` bytes with each term of a tile.
+/// What will be read once a product is done, asked for from memory meanwhile: from address `next` on, `step`
+/// bytes with each term of a tile. By default nothing.
 struct Ahead {
-    const char* next;
-    Index step;
+    std::uintptr_t next = 0;
+    Index step = 0;
 };
 
 /// out = a b^T, or out += a b^T, for `rows` rows of a and rows [first, first + cols) of b; `first` begins a
 /// panel.
 template <class T>
 void multiply(const Operand<T>& a, Index rows, const Packed<T>& b, Index first, Index cols, T* out,
-              Index out_stride, bool add = false, Ahead ahead = {nullptr, 0});
+              Index out_stride, bool add = false, Ahead ahead = {});
 
 /// out = a b^T for at most kFewCols rows of b, which would leave most of a panel empty: each entry is a sum
 /// of vectors along the depth. Its bits are not those of `multiply`.

@@ -61,6 +61,17 @@ void add_squares(const P* row, Index rank, double weight, double* sums) {
     }
 }
 
+// The rows of the block that this thread will most likely take next, spread over the products of this one.
+template <class T, class P>
+Ahead rows_after(const ProjectJob<T, P>& job, Index first, Index block_rows, Index directions) {
+    const Rows<T>& h = job.features;
+    const Index next = smaller(first + job.threads * block_rows, h.rows - 1);
+    const Index bytes = block_rows * h.stride * static_cast<Index>(sizeof(T));
+    const Index tiles = directions / kPanelCols<P> * blocks_of(block_rows, kTileRows);
+    return {reinterpret_cast<std::uintptr_t>(h.data + next * h.stride),
+            blocks_of(bytes, larger<Index>(tiles * h.cols, 1))};
+}
+
 }  // namespace
 
 template <class T, class P>
@@ -95,9 +106,7 @@ void project(const ProjectJob<T, P>& job) {
             }
             if (job.rank == 0) continue;
             P* out = job.coordinates != nullptr ? job.coordinates + first * job.rank : projected.data();
-            const Index steps = (packed / kPanelCols<P>)*blocks_of(block_rows, kTileRows) * h.cols;
-            const Ahead ahead{reinterpret_cast<const char*>(h.data + (first + job.threads * block_rows) * h.stride),
-                              blocks_of(block_rows * h.stride * static_cast<Index>(sizeof(T)), larger<Index>(steps, 1))};
+            const Ahead ahead = rows_after(job, first, block_rows, packed);
             multiply(rows_of(centred.data(), stride), rows, basis, 0, packed, out, job.rank, false, ahead);
             multiply_few(centred.data(), stride, rows, job.basis + packed * h.cols, few, h.cols, out + packed,
                          job.rank);
