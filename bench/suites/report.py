@@ -51,10 +51,10 @@ def run(options: Options) -> list[Table]:
         " float32 rounding, decided differently"
     )
     floors.notes.append(
-        "floor: reading twice, the products and the eigenvalues that no plan of ncfast can do without"
-        " (`bench/floors.py`), at the rates of torch.sum, of X @ Y.T (the better of numpy and torch, or in float32 our"
-        " own projection), of searches where no sample is in doubt and of LAPACK on this machine; torch over floor is"
-        " the most that any ratio in the first table could be"
+        "floor: reading twice, once behind products, the products and the eigenvalues that no plan of ncfast can do"
+        " without (`bench/floors.py`), at the rates of torch.sum, of X @ Y.T (the better of numpy and torch, or in"
+        " float32 our own projection), of searches where no sample is in doubt and of LAPACK on this machine; torch"
+        " over floor is the most that any ratio in the first table could be"
     )
     return [times, floors, peaks, equal]
 
