@@ -101,8 +101,10 @@ double add_whole_class(const ClassSumsJob<T>& job, const ClassRun& run, double* 
     double* pivot = job.pivots + run.cls * d;
     for (Index j = 0; j < d; ++j) pivot[j] = static_cast<double>(first[j]);
     add_run(job, run, sums);
-    double mass = job.weights == nullptr ? static_cast<double>(run.end - run.begin) : 0;
-    for (Index p = run.begin; p < run.end && job.weights != nullptr; ++p) mass += job.weights[job.order[p]];
+    double mass = 0;
+    for (Index p = run.begin; p < run.end; ++p) {
+        mass += job.weights == nullptr ? 1.0 : job.weights[job.order[p]];
+    }
     for (Index j = 0; j < d; ++j) {
         pivot[j] += sums[j] / mass;
         sums[j] = 0;

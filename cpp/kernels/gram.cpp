@@ -6,7 +6,6 @@ namespace {
 
 constexpr Index kTile = 192;
 constexpr Index kTerms = 2 * kDepth;  // summed at a time: what is packed of them stays in cache
-constexpr Index kDiagonalStrip = 48;  // rows of a diagonal tile at a time: nearly its lower triangle
 
 void mirror_tile(RowMap<double>& g, Index i, Index j, Index rows, Index cols) {
     for (Index r = 0; r < rows; ++r) {
@@ -34,17 +33,8 @@ void gram(const GramJob& job) {
             if (job.symmetric && j > i) continue;
             const Index rows = smaller(kTile, a.rows - i);
             const Index cols = smaller(kTile, b.rows - j);
-            const bool diagonal = job.symmetric && i == j;
-            const Index strip = diagonal ? kDiagonalStrip : rows;
-            for (Index k = 0; k < larger<Index>(b.cols, 1); k += kTerms) {
-                packed.reshape(smaller(kTerms, b.cols - k), cols);
-                packed.fill(right.from(j, k), cols);
-                for (Index r = 0; r < rows; r += strip) {
-                    const Index height = smaller(strip, rows - r);
-                    multiply(left.from(i + r, k), height, packed, 0, diagonal ? r + height : cols,
-                             &g(i + r, j), b.rows, k > 0);
-                }
-            }
+            multiply_in_parts(left.from(i), rows, right.from(j), cols, b.cols, kTerms,
+                              job.symmetric && i == j, packed, &g(i, j), b.rows);
             if (job.symmetric) mirror_tile(g, i, j, rows, cols);
         }
     }

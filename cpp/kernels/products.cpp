@@ -6,7 +6,8 @@
 namespace ncfast::NCFAST_ISA {
 namespace {
 
-constexpr Index kBlockRows = 48;  // rows of the first operand that stay in the second-level cache
+constexpr Index kBlockRows = 48;      // rows of the first operand that stay in the second-level cache
+constexpr Index kDiagonalStrip = 48;  // rows of a symmetric product at a time
 
 template <class T>
 struct VectorOf {
@@ -274,6 +275,25 @@ void multiply(const Operand<T>& a, Index rows, const Packed<T>& b, Index first, 
     }
 }
 
+template <class T>
+void multiply_in_parts(const Operand<T>& a, Index rows, const Operand<T>& b, Index cols, Index depth,
+                       Index terms, bool symmetric, Packed<T>& packed, T* out, Index out_stride) {
+    const Index strip = symmetric ? kDiagonalStrip : rows;
+    for (Index k = 0; k < larger<Index>(depth, 1); k += terms) {
+        packed.reshape(smaller(terms, depth - k), cols);
+        packed.fill(b.from(0, k), cols);
+        for (Index i = 0; i < rows; i += strip) {
+            const Index height = smaller(strip, rows - i);
+            multiply(a.from(i, k), height, packed, 0, symmetric ? i + height : cols, out + i * out_stride,
+                     out_stride, k > 0);
+        }
+    }
+}
+
+template void multiply_in_parts(const Operand<float>&, Index, const Operand<float>&, Index, Index, Index,
+                                bool, Packed<float>&, float*, Index);
+template void multiply_in_parts(const Operand<double>&, Index, const Operand<double>&, Index, Index, Index,
+                                bool, Packed<double>&, double*, Index);
 template void multiply_few(const float*, Index, Index, const float*, Index, Index, float*, Index);
 template void multiply_few(const double*, Index, Index, const double*, Index, Index, double*, Index);
 template class Packed<float>;

@@ -126,6 +126,12 @@ template <class T>
 void multiply(const Operand<T>& a, Index rows, const Packed<T>& b, Index first, Index cols, T* out,
               Index out_stride, bool add = false, Ahead ahead = {});
 
+/// out = a b^T for `rows` rows of a and `cols` of b, as many of their `depth` terms at a time as `packed` has
+/// room for: `terms`. Of a symmetric product little more than the lower triangle.
+template <class T>
+void multiply_in_parts(const Operand<T>& a, Index rows, const Operand<T>& b, Index cols, Index depth,
+                       Index terms, bool symmetric, Packed<T>& packed, T* out, Index out_stride);
+
 /// out = a b^T for at most kFewCols rows of b, which would leave most of a panel empty: each entry is a sum
 /// of vectors along the depth. Its bits are not those of `multiply`.
 template <class T>

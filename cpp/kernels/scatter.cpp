@@ -10,7 +10,6 @@ namespace {
 // one tile of one row block; its product is computed in P and then added to the double scatter in block
 // order. None of these cuts depends on the number of threads, so neither do the bits of the result.
 constexpr Index kMaxPanel = 256;
-constexpr Index kDiagonalStrip = 48;    // rows of a diagonal tile at a time
 constexpr Index kSlice = 16;            // rows centred per unit of work
 constexpr Index kShortSum = 64;         // rows summed in one go where products are double
 constexpr Index kWorkingSet = 8 << 20;  // bytes of centred rows to aim for: they should stay in cache
@@ -107,18 +106,10 @@ P centre_rows(const ScatterJob<T>& job, double scale, Index start, Index rows, I
 template <class P>
 void multiply_tile(const Panels<P>& z, Index first_row, Index rows, const Tile& tile, P* out,
                    Packed<P>& packed) {
-    const Index step = sizeof(P) == sizeof(double) ? kShortSum : rows;
-    const Index strip = tile.first_row == tile.first_col ? kDiagonalStrip : tile.rows;
-    for (Index row = 0; row < rows; row += step) {
-        packed.reshape(smaller(step, rows - row), tile.cols);
-        packed.fill(columns_of<P>(z.at(first_row + row, tile.first_col), z.panel), tile.cols);
-        const Operand<P> left = columns_of<P>(z.at(first_row + row, tile.first_row), z.panel);
-        for (Index i = 0; i < tile.rows; i += strip) {
-            const Index height = smaller(strip, tile.rows - i);
-            const Index width = strip < tile.rows ? smaller(i + height, tile.cols) : tile.cols;
-            multiply(left.from(i), height, packed, 0, width, out + i * z.panel, z.panel, row > 0);
-        }
-    }
+    multiply_in_parts(columns_of<P>(z.at(first_row, tile.first_row), z.panel), tile.rows,
+                      columns_of<P>(z.at(first_row, tile.first_col), z.panel), tile.cols, rows,
+                      sizeof(P) == sizeof(double) ? kShortSum : rows, tile.first_row == tile.first_col,
+                      packed, out, z.panel);
 }
 
 template <class P>

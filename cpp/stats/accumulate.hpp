@@ -21,8 +21,9 @@ struct ClassSums {
 
 /// Adds labelled rows, each counted `weights` times (positive; null: once). A negative label leaves its row
 /// out. Rows must have passed the screen kernel and labels must lie below num_classes. A class met for the
-/// first time takes as pivot the mean of its first rows here: near its mean, so that deviations stay small;
-/// with a scatter, a pivot that proves far from the mean is moved.
+/// first time takes as pivot the mean of its first rows here: near its mean, so that deviations stay small.
+/// With a scatter, it takes the mean of all its rows here if they are few, and a pivot that proves far from
+/// the mean is moved.
 template <class T>
 void accumulate(const Rows<T>& features, const Index* labels, const double* weights, bool double_products,
                 ClassSums& state);

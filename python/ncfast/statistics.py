@@ -126,8 +126,10 @@ class ClassStatistics:
     @property
     def _pivots_are_means(self) -> bool:
         """Whether adding the offsets would change nothing but the last bits."""
+        if not self.present.all():
+            return False
         squares = _core.row_products(self.pivots, self.pivots)
-        return bool(self.present.all() and (self._explained / self.counts <= _LAST_BITS * squares).all())
+        return bool((self._explained / self.counts <= _LAST_BITS * squares).all())
 
     @cached_property
     def present_means(self) -> Float:
