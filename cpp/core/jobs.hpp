@@ -15,34 +15,26 @@ struct ScreenJob {
     int threads;
 };
 
-/// Sets the pivot of each run's class to the (weighted) mean of the run's rows, rounded to T.
-template <class T>
-struct PivotsJob {
-    Rows<T> features;
-    const double* weights;  // (rows) what each row counts, positive; null: 1 each
-    const Index* order;     // row numbers grouped by class
-    const ClassRun* runs;   // one short run per class
-    Index num_runs;
-    double* pivots;  // (K, d) out
-    int threads;
-};
+/// What the deviations of a run are taken from: the pivot that its class has, the mean of the first rows of
+/// the class, or that of the run, which is the whole class. The last leaves in the sums the rounding of that
+/// mean.
+enum class About : std::uint8_t { pivot, first_rows, all_rows };
 
-/// Adds, per class, (weighted) sums of deviations from the class's pivot and sums of their squares. A run
-/// that is a whole class, which has no pivot and sums of zero before, makes its mean the pivot: what its sums
-/// hold then is the rounding of that mean.
+/// Adds, per class, (weighted) sums of deviations from the class's pivot and sums of their squares. Pivots
+/// that are found here are means rounded to T, but for those of all rows.
 template <class T>
 struct ClassSumsJob {
     Rows<T> features;
-    const double* weights;  // (rows) or null: 1 each
+    const double* weights;  // (rows) what each row counts, positive; null: 1 each
     const Index* order;     // row numbers grouped by class
     const ClassRun* runs;
+    const About* abouts;  // (num_runs)
     Index num_runs;
-    const std::uint8_t* whole_classes;  // (num_runs)
-    double* pivots;                     // (K, d) in/out
-    double* sums;                       // (K, d) in/out
-    double* squares;                    // (K) in/out
-    double* partial_sums;               // (slots, d) out
-    double* partial_squares;            // (slots) out
+    double* pivots;           // (K, d) in/out
+    double* sums;             // (K, d) in/out
+    double* squares;          // (K) in/out
+    double* partial_sums;     // (slots, d) out
+    double* partial_squares;  // (slots) out
     int threads;
 };
 

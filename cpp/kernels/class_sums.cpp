@@ -1,16 +1,45 @@
+#if defined(__AVX__)
+#include <immintrin.h>
+#endif
+
+#include <cmath>
+#include <type_traits>
+
 #include "kernels/kernels.hpp"
+#include "kernels/products.hpp"
 
 namespace ncfast::NCFAST_ISA {
 namespace {
 
-// Columns of four rows that are summed while those of the next four come from memory, which no processor
-// foresees.
-constexpr Index kStrip = 128;
+constexpr Index kStrip = 64;                        // columns that are summed at a time
+constexpr int kAhead = kVectorBytes == 64 ? 8 : 4;  // rows summed at a time
+constexpr Index kParts = 8;                         // of the runs, for each thread
+
+constexpr Index kLanes = kVectorBytes / 8;
+typedef double Doubles __attribute__((vector_size(kVectorBytes), aligned(8), may_alias));
+
+inline Doubles load(const double* from) { return *reinterpret_cast<const Doubles*>(from); }
+// The compiler would widen half a vector at a time.
+inline Doubles load(const float* from) {
+#if defined(__AVX512F__)
+    return _mm512_cvtps_pd(_mm256_loadu_ps(from));
+#elif defined(__AVX__)
+    return _mm256_cvtps_pd(_mm_loadu_ps(from));
+#else
+    return Doubles{static_cast<double>(from[0]), static_cast<double>(from[1])};
+#endif
+}
 
 // The weight of a row where all count once: it costs nothing.
 struct One {};
-inline double times(One, double x) { return x; }
-inline double times(double weight, double x) { return weight * x; }
+template <class V>
+V times(One, V x) {
+    return x;
+}
+template <class V>
+V times(double weight, V x) {
+    return weight * x;
+}
 
 template <class T, class W>
 struct WeightedRow {
@@ -18,127 +47,186 @@ struct WeightedRow {
     W weight;
 };
 
-// Four rows at a time share one load of the pivot and one update of the sums; all arithmetic is in double,
-// which costs nothing while the features stream in from memory.
-template <class Row>
-double add_four_rows(const Row& r0, const Row& r1, const Row& r2, const Row& r3, const double* pivot,
-                     double* sums, Index begin, Index end) {
-    double squares = 0;
-#pragma omp simd reduction(+ : squares)
-    for (Index j = begin; j < end; ++j) {
-        const double a = pivot[j];
-        const double x0 = static_cast<double>(r0.values[j]) - a;
-        const double x1 = static_cast<double>(r1.values[j]) - a;
-        const double x2 = static_cast<double>(r2.values[j]) - a;
-        const double x3 = static_cast<double>(r3.values[j]) - a;
-        const double w0 = times(r0.weight, x0);
-        const double w1 = times(r1.weight, x1);
-        const double w2 = times(r2.weight, x2);
-        const double w3 = times(r3.weight, x3);
-        sums[j] += (w0 + w1) + (w2 + w3);
-        squares += (w0 * x0 + w1 * x1) + (w2 * x2 + w3 * x3);
+// Rows taken at a time share one load of the pivot and one update of the sums; all arithmetic is in double,
+// which costs little while the features stream in from memory.
+template <int R, class Row>
+void add_columns(const Row (&rows)[R], const double* pivot, double* sums, Index begin, Index end,
+                 Doubles& squares) {
+    Index j = begin;
+    for (; j + kLanes <= end; j += kLanes) {
+        const Doubles a = load(pivot + j);
+        Doubles sum{}, square{};
+#pragma GCC unroll 8
+        for (int r = 0; r < R; ++r) {
+            const Doubles x = load(rows[r].values + j) - a;
+            const Doubles w = times(rows[r].weight, x);
+            sum += w;
+            square += w * x;
+        }
+        *reinterpret_cast<Doubles*>(sums + j) += sum;
+        squares += square;
     }
-    return squares;
+    for (; j < end; ++j) {
+        for (int r = 0; r < R; ++r) {
+            const double x = static_cast<double>(rows[r].values[j]) - pivot[j];
+            const double w = times(rows[r].weight, x);
+            sums[j] += w;
+            squares[0] += w * x;
+        }
+    }
 }
 
-template <class Row>
-double add_row(const Row& row, const double* pivot, double* sums, Index cols) {
-    double squares = 0;
-#pragma omp simd reduction(+ : squares)
-    for (Index j = 0; j < cols; ++j) {
-        const double x = static_cast<double>(row.values[j]) - pivot[j];
-        const double w = times(row.weight, x);
-        sums[j] += w;
-        squares += w * x;
-    }
-    return squares;
-}
-
-// `row_at` gives the row at a position of the grouped order.
+// Rows to come, of the next run too, are asked for from memory while others are summed: no processor foresees
+// where they lie.
 template <class RowAt>
-void fetch_four_rows(const RowAt& row_at, Index position, Index begin, Index end) {
-    for (Index r = 0; r < 4; ++r) {
+void fetch_rows(const RowAt& row_at, Index position, Index rows, Index begin, Index end) {
+    for (Index r = 0; r < rows; ++r) {
         const auto* values = row_at(position + r).values;
-        for (Index j = begin; j < end; j += 64 / sizeof(*values)) __builtin_prefetch(values + j);
+        for (Index j = begin; j < end; j += 64 / sizeof(*values)) __builtin_prefetch(values + j, 0, 2);
     }
 }
 
+// `row_at` gives the row at a position of the grouped order, which ends at `last`.
 template <class RowAt>
-double add_rows(const RowAt& row_at, const ClassRun& run, const double* pivot, double* sums, Index cols) {
-    double squares = 0;
+double add_rows(const RowAt& row_at, const ClassRun& run, Index last, const double* pivot, double* sums,
+                Index cols) {
+    Doubles squares{};
     Index p = run.begin;
-    for (; p + 4 <= run.end; p += 4) {
-        const auto r0 = row_at(p), r1 = row_at(p + 1), r2 = row_at(p + 2), r3 = row_at(p + 3);
-        for (Index begin = 0; begin < cols; begin += kStrip) {
-            const Index end = smaller(begin + kStrip, cols);
-            if (p + 8 <= run.end) fetch_four_rows(row_at, p + 4, begin, end);
-            squares += add_four_rows(r0, r1, r2, r3, pivot, sums, begin, end);
+    const auto take = [&](auto count) {
+        constexpr int kRows = decltype(count)::value;
+        for (; p + kRows <= run.end; p += kRows) {
+            decltype(row_at(p)) rows[kRows];
+            for (int r = 0; r < kRows; ++r) rows[r] = row_at(p + r);
+            const Index ahead = smaller<Index>(kRows, last - p - kAhead);
+            Doubles of_rows{};
+            for (Index begin = 0; begin < cols; begin += kStrip) {
+                const Index end = smaller(begin + kStrip, cols);
+                fetch_rows(row_at, p + kAhead, ahead, begin, end);
+                add_columns(rows, pivot, sums, begin, end, of_rows);
+            }
+            squares += of_rows;
+        }
+    };
+    take(std::integral_constant<int, kAhead>{});
+    take(std::integral_constant<int, kAhead / 2>{});
+    take(std::integral_constant<int, 2>{});
+    take(std::integral_constant<int, 1>{});
+    double sum = 0;
+    for (Index lane = 0; lane < kLanes; ++lane) sum += squares[lane];
+    return sum;
+}
+
+// The job, with what follows from it.
+template <class T>
+struct Sums {
+    const ClassSumsJob<T>& job;
+
+    Index last() const { return job.num_runs == 0 ? 0 : job.runs[job.num_runs - 1].end; }
+    const T* values(Index position) const {
+        return job.features.data + job.order[position] * job.features.stride;
+    }
+    double weight(Index position) const {
+        return job.weights == nullptr ? 1.0 : job.weights[job.order[position]];
+    }
+    double* pivot(const ClassRun& run) const { return job.pivots + run.cls * job.features.cols; }
+
+    double add(const ClassRun& run, double* sums) const {
+        const Index d = job.features.cols;
+        if (job.weights == nullptr) {
+            return add_rows([&](Index p) { return WeightedRow<T, One>{values(p), {}}; }, run, last(),
+                            pivot(run), sums, d);
+        }
+        return add_rows([&](Index p) { return WeightedRow<T, double>{values(p), weight(p)}; }, run, last(),
+                        pivot(run), sums, d);
+    }
+
+    // Makes the mean of these rows the pivot of their class, which has no samples yet: found from the first
+    // row on, so that equal rows give that row exactly.
+    void find_pivot(const ClassRun& rows, bool rounded) const {
+        const Index d = job.features.cols;
+        double* pivot = this->pivot(rows);
+        double* sums = job.sums + rows.cls * d;
+        const T* first = values(rows.begin);
+        for (Index j = 0; j < d; ++j) pivot[j] = static_cast<double>(first[j]);
+        add(rows, sums);
+        double mass = 0;
+        for (Index p = rows.begin; p < rows.end; ++p) mass += weight(p);
+        for (Index j = 0; j < d; ++j) {
+            const double mean = pivot[j] + sums[j] / mass;
+            pivot[j] = rounded ? static_cast<double>(static_cast<T>(mean)) : mean;
+            sums[j] = 0;
         }
     }
-    for (; p < run.end; ++p) squares += add_row(row_at(p), pivot, sums, cols);
-    return squares;
-}
 
-template <class T>
-double add_run(const ClassSumsJob<T>& job, const ClassRun& run, double* sums) {
-    const Rows<T>& h = job.features;
-    const double* pivot = job.pivots + run.cls * h.cols;
-    const auto values = [&](Index position) { return h.data + job.order[position] * h.stride; };
-    if (job.weights == nullptr) {
-        return add_rows([&](Index p) { return WeightedRow<T, One>{values(p), {}}; }, run, pivot, sums,
-                        h.cols);
+    // Whether this is the first run of its class.
+    bool opens_class(Index r) const { return r == 0 || job.runs[r - 1].cls != job.runs[r].cls; }
+
+    // The first sqrt(n) of the n rows of the class that opens with this run: an outlier among them moves the
+    // pivot by no more than its own share of the spread. Rounded, it leaves deviations of few bits, whose
+    // sums are nearly exact.
+    void find_pivot_of_first_rows(Index r) const {
+        ClassRun rows = job.runs[r];
+        Index end = rows.end;
+        for (Index next = r + 1; next < job.num_runs && job.runs[next].cls == rows.cls; ++next) {
+            end = job.runs[next].end;
+        }
+        rows.end =
+            rows.begin + static_cast<Index>(std::ceil(std::sqrt(static_cast<double>(end - rows.begin))));
+        find_pivot(rows, true);
     }
-    return add_rows([&](Index p) { return WeightedRow<T, double>{values(p), job.weights[job.order[p]]}; },
-                    run, pivot, sums, h.cols);
-}
 
-// The same for a class that has no rows but these, about their mean: found first, from the first row on, so
-// that equal rows give that row exactly.
-template <class T>
-double add_whole_class(const ClassSumsJob<T>& job, const ClassRun& run, double* sums) {
-    const Index d = job.features.cols;
-    const T* first = job.features.data + job.order[run.begin] * job.features.stride;
-    double* pivot = job.pivots + run.cls * d;
-    for (Index j = 0; j < d; ++j) pivot[j] = static_cast<double>(first[j]);
-    add_run(job, run, sums);
-    double mass = 0;
-    for (Index p = run.begin; p < run.end; ++p) {
-        mass += job.weights == nullptr ? 1.0 : job.weights[job.order[p]];
-    }
-    for (Index j = 0; j < d; ++j) {
-        pivot[j] += sums[j] / mass;
-        sums[j] = 0;
-    }
-    return add_run(job, run, sums);
-}
-
-}  // namespace
-
-template <class T>
-void class_sums(const ClassSumsJob<T>& job) {
-    const Index d = job.features.cols;
-#pragma omp parallel for num_threads(job.threads) schedule(dynamic) if (job.threads > 1)
-    for (Index r = 0; r < job.num_runs; ++r) {
+    // A run that is all there is of its class.
+    void add_class(Index r) const {
         const ClassRun& run = job.runs[r];
-        if (run.slot < 0) {
-            double* sums = job.sums + run.cls * d;
-            const bool whole = job.whole_classes[r] != 0;
-            job.squares[run.cls] += whole ? add_whole_class(job, run, sums) : add_run(job, run, sums);
-            continue;
-        }
+        if (job.abouts[r] == About::first_rows) find_pivot_of_first_rows(r);
+        if (job.abouts[r] == About::all_rows) find_pivot(run, false);
+        job.squares[run.cls] += add(run, job.sums + run.cls * job.features.cols);
+    }
+
+    // One of several runs of its class.
+    void add_part(const ClassRun& run) const {
+        const Index d = job.features.cols;
         double* partial = job.partial_sums + run.slot * d;
         for (Index j = 0; j < d; ++j) partial[j] = 0;
-        job.partial_squares[run.slot] = add_run(job, run, partial);
+        job.partial_squares[run.slot] = add(run, partial);
     }
-    // Partial sums of a class are combined in the order of its runs, whoever computed them.
-    for (Index r = 0; r < job.num_runs; ++r) {
-        const ClassRun& run = job.runs[r];
-        if (run.slot < 0) continue;
+
+    void add_partial_sums(const ClassRun& run) const {
+        const Index d = job.features.cols;
         const double* partial = job.partial_sums + run.slot * d;
         double* sums = job.sums + run.cls * d;
 #pragma omp simd
         for (Index j = 0; j < d; ++j) sums[j] += partial[j];
         job.squares[run.cls] += job.partial_squares[run.slot];
+    }
+};
+
+}  // namespace
+
+template <class T>
+void class_sums(const ClassSumsJob<T>& job) {
+    const Sums<T> sums{job};
+    // Neighbours go to one thread: the rows of the next run are on their way while it sums those of the last.
+    const int neighbours = static_cast<int>(larger<Index>(1, job.num_runs / (kParts * job.threads)));
+#pragma omp parallel num_threads(job.threads) if (job.threads > 1)
+    {
+#pragma omp for schedule(dynamic)
+        for (Index r = 0; r < job.num_runs; ++r) {
+            const bool is_new = job.runs[r].slot >= 0 && job.abouts[r] == About::first_rows;
+            if (is_new && sums.opens_class(r)) sums.find_pivot_of_first_rows(r);
+        }
+#pragma omp for schedule(dynamic, neighbours)
+        for (Index r = 0; r < job.num_runs; ++r) {
+            if (job.runs[r].slot < 0) {
+                sums.add_class(r);
+            } else {
+                sums.add_part(job.runs[r]);
+            }
+        }
+    }
+    // Partial sums of a class are combined in the order of its runs, whoever computed them.
+    for (Index r = 0; r < job.num_runs; ++r) {
+        if (job.runs[r].slot >= 0) sums.add_partial_sums(job.runs[r]);
     }
 }
 

@@ -9,8 +9,6 @@ namespace ncfast::NCFAST_ISA {
 template <class T>
 void screen(const ScreenJob<T>& job);
 template <class T>
-void pivots(const PivotsJob<T>& job);
-template <class T>
 void class_sums(const ClassSumsJob<T>& job);
 template <class T, class P>
 void scatter(const ScatterJob<T>& job);

@@ -9,7 +9,6 @@ extern const KernelTable table;
 template <class T>
 constexpr FeatureKernels<T> feature_kernels() {
     return {screen<T>,
-            pivots<T>,
             class_sums<T>,
             scatter<T, T>,
             scatter<T, double>,

@@ -10,7 +10,6 @@ namespace ncfast {
 template <class T>
 struct FeatureKernels {
     void (*screen)(const ScreenJob<T>&);
-    void (*pivots)(const PivotsJob<T>&);
     void (*class_sums)(const ClassSumsJob<T>&);
     void (*scatter)(const ScatterJob<T>&);
     void (*scatter_double)(const ScatterJob<T>&);  // products in double

@@ -14,8 +14,11 @@ namespace {
 
 constexpr Index kMaxRun = 512;     // rows summed per unit of work
 constexpr double kFarPivot = 0.8;  // share of the squares that the distance of pivot and mean may explain
-constexpr Index kChunkBytes = 32 << 20;   // features grouped at a time ...
-constexpr Index kChunkRowsPerClass = 32;  // ... or more, where many classes would have few rows each
+// Features grouped at a time: few enough to be still in cache when a scatter reads them once more; or more,
+// where many classes would have few rows each.
+constexpr Index kScatterChunkBytes = 32 << 20;
+constexpr Index kChunkBytes = 128 << 20;
+constexpr Index kChunkRowsPerClass = 32;
 
 bool collects_scatter(const ClassSums& state) {
     return state.pooled != nullptr || state.class_pooled != nullptr;
@@ -37,17 +40,9 @@ std::vector<ClassRun> classes_about_pivots(const Grouping& grouping, const Class
     return classes;
 }
 
-// The first sqrt(n) of the n rows of each of these classes that has no samples yet: an outlier among them
-// moves the pivot by no more than its own share of the spread.
-std::vector<ClassRun> first_rows_of_new_classes(const std::vector<ClassRun>& classes,
-                                                const ClassSums& state) {
-    std::vector<ClassRun> firsts;
-    for (const ClassRun& cls : classes) {
-        if (state.counts[cls.cls] > 0) continue;
-        const auto rows = static_cast<Index>(std::ceil(std::sqrt(static_cast<double>(cls.end - cls.begin))));
-        firsts.push_back({cls.cls, cls.begin, cls.begin + rows, -1});
-    }
-    return firsts;
+About about_of(const ClassRun& run, const ClassSums& state) {
+    if (is_taken_whole(run, state)) return About::all_rows;
+    return state.counts[run.cls] == 0 ? About::first_rows : About::pivot;
 }
 
 // Labelled rows; weights are null where each row counts once.
@@ -63,12 +58,12 @@ template <class T>
 void add_class_sums(const Chunk<T>& chunk, const Grouping& grouping, ClassSums& state) {
     std::vector<double> partial_sums(static_cast<std::size_t>(grouping.slots * chunk.features.cols));
     std::vector<double> partial_squares(static_cast<std::size_t>(grouping.slots));
-    std::vector<std::uint8_t> whole;
-    for (const ClassRun& run : grouping.runs) whole.push_back(is_taken_whole(run, state) ? 1 : 0);
-    feature_kernels<T>().class_sums({chunk.features, chunk.weights, grouping.order.data(),
-                                     grouping.runs.data(), static_cast<Index>(grouping.runs.size()),
-                                     whole.data(), state.pivots, state.sums, state.squares,
-                                     partial_sums.data(), partial_squares.data(), chunk.threads});
+    std::vector<About> abouts;
+    for (const ClassRun& run : grouping.runs) abouts.push_back(about_of(run, state));
+    feature_kernels<T>().class_sums(
+        {chunk.features, chunk.weights, grouping.order.data(), grouping.runs.data(), abouts.data(),
+         static_cast<Index>(grouping.runs.size()), state.pivots, state.sums, state.squares,
+         partial_sums.data(), partial_squares.data(), chunk.threads});
     for (const ClassRun& run : grouping.runs) {
         state.counts[run.cls] += run.end - run.begin;
         if (state.masses == nullptr) continue;
@@ -190,7 +185,8 @@ template <class T>
 void accumulate(const Rows<T>& features, const Index* labels, const double* weights, bool double_products,
                 ClassSums& state) {
     const Index row_bytes = features.cols * static_cast<Index>(sizeof(T));
-    const Index size = std::max({Index{1}, kChunkBytes / row_bytes, kChunkRowsPerClass * state.num_classes});
+    const Index bytes = collects_scatter(state) ? kScatterChunkBytes : kChunkBytes;
+    const Index size = std::max({Index{1}, bytes / row_bytes, kChunkRowsPerClass * state.num_classes});
     for (Index start = 0; start < features.rows; start += size) {
         const Index rows = std::min(size, features.rows - start);
         const int threads = threads_for(static_cast<double>(rows) * static_cast<double>(features.cols));
@@ -200,9 +196,6 @@ void accumulate(const Rows<T>& features, const Index* labels, const double* weig
                              threads};
         const Grouping grouping = group_by_class(chunk.labels, rows, state.num_classes, kMaxRun);
         const std::vector<ClassRun> about_pivots = classes_about_pivots(grouping, state);
-        const std::vector<ClassRun> firsts = first_rows_of_new_classes(about_pivots, state);
-        feature_kernels<T>().pivots({chunk.features, chunk.weights, grouping.order.data(), firsts.data(),
-                                     static_cast<Index>(firsts.size()), state.pivots, threads});
         add_class_sums(chunk, grouping, state);
         if (!collects_scatter(state)) continue;
         const int product_threads = threads_for(static_cast<double>(rows * features.cols * features.cols));
