@@ -3,9 +3,9 @@
 function(ncfast_add_level identifier)
   set(target "ncfast_kernels_${identifier}")
   add_library(${target} OBJECT
-    cpp/kernels/class_sums.cpp cpp/kernels/decide.cpp cpp/kernels/gram.cpp cpp/kernels/pairs.cpp
-    cpp/kernels/products.cpp cpp/kernels/products_tiles.cpp cpp/kernels/project.cpp
-    cpp/kernels/row_products.cpp cpp/kernels/scatter.cpp cpp/kernels/screen.cpp cpp/kernels/table.cpp
+    cpp/kernels/class_sums.cpp cpp/kernels/decide.cpp cpp/kernels/frames.cpp cpp/kernels/gram.cpp
+    cpp/kernels/pairs.cpp cpp/kernels/products.cpp cpp/kernels/products_tiles.cpp cpp/kernels/project.cpp
+    cpp/kernels/scatter.cpp cpp/kernels/screen.cpp cpp/kernels/table.cpp
     cpp/kernels/ufm_chain.cpp cpp/kernels/ufm_columns.cpp cpp/kernels/ufm_levels.cpp)
   target_compile_definitions(${target} PRIVATE NCFAST_ISA=${identifier} Eigen=Eigen_${identifier})
   target_compile_options(${target} PRIVATE ${ARGN})

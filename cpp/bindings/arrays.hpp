@@ -70,6 +70,10 @@ T* dense_out(Array<T>& array, Index size, const char* name) {
     return array.mutable_data();
 }
 
+inline double work_of(const Rows<double>& rows, double per_value) {
+    return static_cast<double>(rows.rows) * static_cast<double>(rows.cols) * per_value;
+}
+
 inline void require_labels_below(const Index* labels, Index rows, Index num_classes) {
     for (Index i = 0; i < rows; ++i)
         require(labels[i] < num_classes, "labels", "below the number of classes");

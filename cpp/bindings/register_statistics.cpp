@@ -8,10 +8,6 @@
 namespace ncfast::bindings {
 namespace {
 
-double work_of(const Rows<double>& rows, double per_value) {
-    return static_cast<double>(rows.rows) * static_cast<double>(rows.cols) * per_value;
-}
-
 template <class T>
 Array<std::uint8_t> screen(const Array<T>& features) {
     const Rows<T> h = rows_of(features, "features");
@@ -68,38 +64,6 @@ void rank_update(const Array<double>& vectors, double sign, Array<double>& scatt
     if (v.rows > 0) kernels().f64.scatter(job);
 }
 
-Array<double> multiply(const Matrix<double>& left, const Matrix<double>& right, bool symmetric) {
-    require(left.cols == right.cols, "right", "as wide as left");
-    Array<double> out({left.rows, right.rows});
-    const GramJob job{
-        left, right, symmetric, out.mutable_data(),
-        threads_for(static_cast<double>(left.rows * left.cols) * static_cast<double>(right.rows))};
-    py::gil_scoped_release release;
-    kernels().gram(job);
-    return out;
-}
-
-Array<double> gram(const Array<double>& vectors) {
-    const Matrix<double> v = matrix_of(vectors, "vectors");
-    return multiply(v, v, true);
-}
-
-Array<double> cross_gram(const Array<double>& left, const Array<double>& right) {
-    return multiply(matrix_of(left, "left"), matrix_of(right, "right"), false);
-}
-
-Array<double> row_products(const Array<double>& left, const Array<double>& right) {
-    const Rows<double> a = rows_of(left, "left"), b = rows_of(right, "right");
-    require(a.cols == b.cols && (b.rows == a.rows || b.rows == 1), "right",
-            "of the shape of left, or one row");
-    Array<double> out(a.rows);
-    const RowProductsJob job{a, b.data, b.rows == 1 ? 0 : b.stride, out.mutable_data(),
-                             threads_for(work_of(a, 1))};
-    py::gil_scoped_release release;
-    kernels().row_products(job);
-    return out;
-}
-
 template <class T>
 void register_for(py::module_& module) {
     module.def("screen", &screen<T>, py::arg("features").noconvert());
@@ -117,9 +81,6 @@ void register_statistics(py::module_& module) {
     register_for<double>(module);
     module.def("rank_update", &rank_update, py::arg("vectors").noconvert(), py::arg("sign"),
                py::arg("scatter").noconvert(), py::arg("factors").noconvert() = py::none());
-    module.def("gram", &gram, py::arg("vectors").noconvert());
-    module.def("row_products", &row_products, py::arg("left").noconvert(), py::arg("right").noconvert());
-    module.def("cross_gram", &cross_gram, py::arg("left").noconvert(), py::arg("right").noconvert());
 }
 
 }  // namespace ncfast::bindings

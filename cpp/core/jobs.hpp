@@ -202,6 +202,43 @@ struct RowProductsJob {
     int threads;
 };
 
+/// squares_k = ||left_k - factor right_k||^2.
+struct RowDistancesJob {
+    Rows<double> left, right;
+    double factor;
+    double* squares;  // (left.rows) out
+    int threads;
+};
+
+/// mean = sum_k shares_k v_k, with shares that sum to one but for rounding.
+struct FrameMeanJob {
+    Rows<double> vectors;
+    const double* shares;  // (rows)
+    double* mean;          // (cols) out
+    int threads;
+};
+
+/// centred_k = v_k - centre, and squares_k its squared length.
+struct CentreJob {
+    Rows<double> vectors;
+    const double* centre;  // (cols)
+    double* centred;       // (rows, cols) out
+    double* squares;       // (rows) out
+    int threads;
+};
+
+/// What rounding adds to variances: of entry j of class k `unit` times the power of four at or below
+/// max(mean_kj^2 + spread_k, least).
+struct RoundingJob {
+    Rows<double> means;
+    const double* spreads;  // (rows)
+    const double* shares;   // (rows) of classes in by_feature
+    double least, unit;
+    double* by_class;    // (rows) out: sums over features
+    double* by_feature;  // (cols) out: sums over classes, each by its share
+    int threads;
+};
+
 /// product = A B^T. With `symmetric` (B is A) the upper triangle mirrors the lower.
 struct GramJob {
     Matrix<double> left;

@@ -1,4 +1,5 @@
-// The kernels of one instruction-set level; each is defined and instantiated in the source of its name.
+// The kernels of one instruction-set level; each is defined and instantiated in the source of its name, plain
+// passes over frames in `frames`.
 #pragma once
 
 #include "core/ufm.hpp"
@@ -22,6 +23,10 @@ template <class P>
 void pairs(const PairsJob<P>& job);
 void gram(const GramJob& job);
 void row_products(const RowProductsJob& job);
+void row_distances(const RowDistancesJob& job);
+void frame_mean(const FrameMeanJob& job);
+void centre(const CentreJob& job);
+void rounding(const RoundingJob& job);
 
 void ufm_tails(const ufm::Chain& chain, int threads);
 void ufm_columns(const ufm::ColumnsJob& job);

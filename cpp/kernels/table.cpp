@@ -24,6 +24,10 @@ const KernelTable table = {feature_kernels<float>(),
                            feature_kernels<double>(),
                            gram,
                            row_products,
+                           row_distances,
+                           frame_mean,
+                           centre,
+                           rounding,
                            {ufm_tails, ufm_columns, ufm_chain_gradient, ufm_update, ufm_levels}};
 
 }  // namespace ncfast::NCFAST_ISA

@@ -35,6 +35,10 @@ struct KernelTable {
     FeatureKernels<double> f64;
     void (*gram)(const GramJob&);
     void (*row_products)(const RowProductsJob&);
+    void (*row_distances)(const RowDistancesJob&);
+    void (*frame_mean)(const FrameMeanJob&);
+    void (*centre)(const CentreJob&);
+    void (*rounding)(const RoundingJob&);
     UfmKernels ufm;
 };
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ._frame import row_bands
+from . import _core
 from ._lapack import singular_values
 from ._subject import Subject
 from .metrics._within import sample_shares
@@ -18,8 +18,6 @@ Float = NDArray[np.float64]
 _FORMATS = {"float16": (10, -14), "bfloat16": (7, -126), "float32": (23, -126), "float64": (52, -1022)}
 """Bits after the point, and the exponent of the smallest normal number."""
 
-_EXPONENT, _ONE = np.int64(0x7FF0_0000_0000_0000), np.int64(1 << 52)
-_BAND_VALUES = 1 << 17
 _NEAR = 2.0
 """A value up to this many times its floor lies at it: half of it or more may be rounding."""
 
@@ -76,31 +74,19 @@ class Rounding:
 def _rounding(stats: ClassStatistics, weighting: str) -> Rounding:
     kept = 1.0 - 1.0 / np.maximum(stats.rows, 1)  # about the class's own mean
     shares = sample_shares(stats, weighting) * stats.counts * kept
-    by_class, by_feature = np.zeros(stats.num_classes), np.zeros(stats.num_features)
-    present = np.flatnonzero(stats.present)
-    for band in row_bands(present.size, stats.num_features, _BAND_VALUES):
-        rows = present[band]
-        variances = _rounding_variances(stats, rows)
-        by_class[rows] = variances.sum(axis=1) * kept[rows]
-        by_feature += np.einsum("k,kd->d", shares[rows], variances)
-    return Rounding(by_class, by_feature)
-
-
-def _rounding_variances(stats: ClassStatistics, rows: NDArray[np.int64]) -> Float:
-    """``q^2/12`` for typical entries of these classes, shape (rows, d)."""
     assert stats.feature_dtype is not None
     bits, least = _FORMATS[stats.feature_dtype]
-    spread = stats.squared_deviations[rows] / stats.counts[rows] / stats.num_features
-    squares: Float = np.square(stats.means[rows])
-    squares += spread[:, None]
-    np.maximum(squares, np.ldexp(1.0, max(2 * least, -1022)), out=squares)
-    # 4^floor(log4), exactly: the square of the power of two below the root. The bias of exponents is odd.
-    exponents = squares.view(np.int64)
-    exponents -= _ONE
-    exponents |= _ONE
-    exponents &= _EXPONENT
-    squares *= np.ldexp(1.0 / 12.0, -2 * bits)
-    return squares
+    spreads = stats.squared_deviations / np.where(stats.present, stats.counts, 1) / stats.num_features
+    there = stats.present
+    by_class = np.zeros(stats.num_classes)
+    by_class[there], by_feature = _core.rounding(
+        stats.present_means,
+        spreads[there],
+        shares[there],
+        least=np.ldexp(1.0, max(2 * least, -1022)),
+        unit=np.ldexp(1.0 / 12.0, -2 * bits),  # q^2/12 of the least number of its size, squared
+    )
+    return Rounding(by_class * kept, by_feature)
 
 
 def _trace_ratio(subject: Subject, rounding: Rounding) -> float:

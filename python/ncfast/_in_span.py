@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from . import _core
 from ._features import Block
-from ._frame import row_bands
 from .decisions import AffineRule
 from .statistics import ClassStatistics
 
@@ -52,10 +51,12 @@ class Reach:
     @classmethod
     def of(cls, stats: ClassStatistics, rule: AffineRule, projection: Projection) -> Reach:
         """Of the samples of a projection."""
-        widening = np.zeros(stats.num_classes)
-        for band in row_bands(stats.num_classes, stats.num_features):
-            off = rule.points[band] - projection.pivots[band]
-            widening[band] = np.sqrt(_core.row_products(off, off))
+        if projection.stats is stats:  # pivots are the means, rounded
+            kind = np.finfo(projection.dtype)
+            lengths = np.sqrt(_core.row_products(rule.points, rule.points))
+            widening = float(kind.eps) * lengths + np.sqrt(stats.num_features) * float(kind.smallest_subnormal)
+        else:
+            widening = np.sqrt(_core.row_distances(rule.points, projection.pivots.astype(np.float64), 1.0))
         return cls(projection, rule, np.where(stats.present, widening, 0.0))
 
     @cached_property

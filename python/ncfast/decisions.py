@@ -113,8 +113,8 @@ def nearest_mean_rule(
 
 def linear_rule(weights: Float, bias: Float, nearest: AffineRule) -> AffineRule:
     """Largest logit ``W h + b``, at the scale and centre of another rule; ties go to the smallest class."""
-    largest = largest_magnitude(weights)
-    weight_scale = 1.0 if _LEAST < largest < 1.0 / _LEAST else unit_power(largest)
+    longest = float(np.sqrt(_core.row_products(weights, weights).max()))
+    weight_scale = 1.0 if _LEAST < longest < 1.0 / _LEAST else unit_power(largest_magnitude(weights))
     offsets = (products_with(weights, nearest.centre) + bias) * (weight_scale * nearest.scale)
     # Relative to the largest, which leaves no overflow and keeps what decides.
     return AffineRule(

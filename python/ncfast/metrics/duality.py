@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _core
-from .._frame import as_pair, products_with, row_bands, warn_degenerate
-from ._pairs import bands, frobenius
+from .._frame import as_pair, products_with, warn_degenerate
+from ._pairs import bands
 from ._sweep import ScaledFrame, scaled_frame
 from ._targets import TargetDistance, etf_target, of_target
 
@@ -106,8 +106,8 @@ def difference(w: ScaledFrame, m: ScaledFrame) -> float:
     """`self_duality` of scaled frames."""
     if _either_is_zero(w, m, "centred_means"):
         return np.nan
-    parts = (w.rows[band] / w.norm - m.rows[band] / m.norm for band in row_bands(*w.rows.shape))
-    return float(np.linalg.norm([frobenius(part) for part in parts]))
+    squares = _core.row_distances(w.rows, m.rows, w.norm / m.norm)
+    return float(np.sqrt(squares.sum())) / w.norm
 
 
 def cosines_of_pairs(w: ScaledFrame, m: ScaledFrame) -> tuple[float, float]:
@@ -145,7 +145,7 @@ class _Alignment:
         norm = float(np.sqrt(max(m.norm**2 + 2.0 * float(c @ m.sums) + k * float(c @ c), 0.0)))
         self.factor = 1.0 / (w.norm * norm) if w.norm * norm > 0 else np.inf
         self.shifts = products_with(w.rows, c)
-        trace = (float(np.einsum("kd,kd->", w.rows, m.rows)) + float(self.shifts.sum())) * self.factor
+        trace = (float(_core.row_products(w.rows, m.rows).sum()) + float(self.shifts.sum())) * self.factor
         # Where the two are far from aligned, the trace may be far too small for a trial norm, or negative.
         self.trace = max(trace, 1e-6)
         self.exact_trace = trace

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from .. import _core
 from .. import _lapack as lapack
 from .._choices import as_choice
-from .._frame import largest_magnitude, row_bands, unit_power, warn_degenerate
+from .._frame import largest_magnitude, unit_power, warn_degenerate
 from ..statistics import ClassStatistics
 from ._svd import thin_svd, well_conditioned_values
 from ._sweep import PairSweep, ScaledFrame, scaled_frame, sweep
@@ -75,12 +75,7 @@ def global_mean(stats: ClassStatistics, weighting: str) -> Float:
     """Mean of the class means, or of all samples under ``"sample"``; shape (d,)."""
     means = stats.present_means
     shares = _class_shares(stats, weighting)
-    # Relative to the first mean, so that a large common offset costs no digits.
-    base, offset = means[0], np.zeros(means.shape[1])
-    for band in row_bands(*means.shape):
-        offset += np.einsum("k,kd->d", shares[band], means[band] - base)
-    mean: Float = base + offset / shares.sum()
-    return mean
+    return _core.frame_mean(means, shares / shares.sum())
 
 
 def centred_means(stats: ClassStatistics, weighting: str = "papyan") -> Float:
@@ -93,8 +88,8 @@ def centred_means(stats: ClassStatistics, weighting: str = "papyan") -> Float:
 
 def centred_about(stats: ClassStatistics, centre: Float) -> Float:
     """Return `centred_means`, given the global mean."""
-    centred: Float = stats.present_means - centre
-    if float(np.sqrt(_core.row_products(centred, centred).max())) <= rounding_of_means(stats):
+    centred, squares = _core.centre(stats.present_means, centre)
+    if float(np.sqrt(squares.max())) <= rounding_of_means(stats):
         centred[:] = 0.0
     return centred
 
