@@ -72,6 +72,15 @@ py::tuple centre(const Array<double>& vectors, const Array<double>& centre) {
     return py::make_tuple(centred, squares);
 }
 
+Array<float> rounded(const Array<double>& vectors) {
+    const Rows<double> v = rows_of(vectors, "vectors");
+    Array<float> out({v.rows, v.cols});
+    const RoundedJob job{v, out.mutable_data(), threads_for(work_of(v, 1))};
+    py::gil_scoped_release release;
+    kernels().rounded(job);
+    return out;
+}
+
 py::tuple rounding(const Array<double>& means, const Array<double>& spreads, const Array<double>& shares,
                    double least, double unit) {
     const Rows<double> m = rows_of(means, "means");
@@ -96,6 +105,7 @@ void register_frames(py::module_& module) {
                py::arg("factor"));
     module.def("frame_mean", &frame_mean, py::arg("vectors").noconvert(), py::arg("shares").noconvert());
     module.def("centre", &centre, py::arg("vectors").noconvert(), py::arg("centre").noconvert());
+    module.def("rounded", &rounded, py::arg("vectors").noconvert());
     module.def("rounding", &rounding, py::arg("means").noconvert(), py::arg("spreads").noconvert(),
                py::arg("shares").noconvert(), py::arg("least"), py::arg("unit"));
 }

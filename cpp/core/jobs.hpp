@@ -227,6 +227,13 @@ struct CentreJob {
     int threads;
 };
 
+/// rounded = the vectors in float.
+struct RoundedJob {
+    Rows<double> vectors;
+    float* rounded;  // (rows, cols) out
+    int threads;
+};
+
 /// What rounding adds to variances: of entry j of class k `unit` times the power of four at or below
 /// max(mean_kj^2 + spread_k, least).
 struct RoundingJob {

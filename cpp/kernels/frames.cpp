@@ -101,6 +101,15 @@ void centre(const CentreJob& job) {
     }
 }
 
+void rounded(const RoundedJob& job) {
+    const Index cols = job.vectors.cols;
+#pragma omp parallel for schedule(static) num_threads(job.threads) if (job.threads > 1)
+    for (Index k = 0; k < job.vectors.rows; ++k) {
+        const double* v = row(job.vectors, k);
+        for (Index j = 0; j < cols; ++j) job.rounded[k * cols + j] = static_cast<float>(v[j]);
+    }
+}
+
 void rounding(const RoundingJob& job) {
     const Index cols = job.means.cols;
     const double least = job.least, unit = job.unit;

@@ -27,6 +27,7 @@ const KernelTable table = {feature_kernels<float>(),
                            row_distances,
                            frame_mean,
                            centre,
+                           rounded,
                            rounding,
                            {ufm_tails, ufm_columns, ufm_chain_gradient, ufm_update, ufm_levels}};
 

@@ -38,6 +38,7 @@ struct KernelTable {
     void (*row_distances)(const RowDistancesJob&);
     void (*frame_mean)(const FrameMeanJob&);
     void (*centre)(const CentreJob&);
+    void (*rounded)(const RoundedJob&);
     void (*rounding)(const RoundingJob&);
     UfmKernels ufm;
 };

@@ -68,6 +68,11 @@ def row_bands(rows: int, width: int, values: int = 1 << 16) -> Iterator[slice]:
         yield slice(start, min(start + step, rows))
 
 
+def in_dtype(vectors: Float, dtype: type[np.floating[Any]]) -> NDArray[Any]:
+    """Return a frame in float64 or float32."""
+    return _core.rounded(vectors) if dtype is np.float32 else vectors
+
+
 def products_with(rows: Float, vector: Float) -> Float:
     """``rows @ vector`` without BLAS, whose workers go on spinning on the processors that the kernels use next."""
     return _core.row_products(rows, vector[None])

@@ -137,9 +137,14 @@ class Subject:
             # About whichever mean: one of the class means' combinations, which leaves the rank at K-1.
             between = between_of_factor(self.stats, self.scaled_means, 1.0 / self.k)
             if between.find_root is not None and "nc1_pinv" in self.wanted and self.stats.pooled is not None:
-                # What NC1 takes, while the other thread is still busy.
-                _ = between.inverse_root, self.stats.scatter
+                # While the other thread is still busy.
+                self._nc1.append(nc1_of_scatter(self.stats, between, self.weighting))
             return between
+
+    @cached_property
+    def _nc1(self) -> list[float]:
+        """NC1 from the scatter, once it is found."""
+        return []
 
     @contextmanager
     def _beside(self) -> Iterator[None]:
@@ -152,6 +157,7 @@ class Subject:
         if not tasks or min(self.k, self.d) < _WORTH_A_THREAD or get_num_threads() < 2:
             yield
             return
+        _ = self.scaled_weights  # with both threads
         with ThreadPoolExecutor(1) as pool:
             futures = [pool.submit(task) for task in tasks]
             yield
@@ -290,7 +296,8 @@ class Subject:
 
     def nc1_pinv(self) -> float:
         """NC1 from the scatter."""
-        return self.nc1_scaled(nc1_of_scatter(self.stats, self.between, self.weighting))
+        between = self.between
+        return self.nc1_scaled(self._nc1[0] if self._nc1 else nc1_of_scatter(self.stats, between, self.weighting))
 
     def nc1_svd_ratio(self) -> float:
         """NC1 by leading eigenvalues."""

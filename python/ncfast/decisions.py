@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from . import _core
 from ._features import Block
-from ._frame import largest_magnitude, products_with, unit_power
+from ._frame import in_dtype, largest_magnitude, products_with, unit_power
 from .metrics._sweep import PairSweep, ScaledFrame
 from .statistics import ClassStatistics
 
@@ -53,7 +53,7 @@ class AffineRule:
     @cached_property
     def rounded(self) -> Block:
         """The weights in the dtype of the blocks."""
-        return self.weights.astype(np.float32) if self.dtype is np.float32 else self.weights
+        return in_dtype(self.weights, self.dtype)
 
     @cached_property
     def max_weight_norm(self) -> float:

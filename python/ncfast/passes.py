@@ -16,7 +16,7 @@ from . import _core
 from ._companion import Companion, companion_of
 from ._confusion import Confusion
 from ._features import Block
-from ._frame import unit_power
+from ._frame import in_dtype, unit_power
 from ._in_span import Projected, Reach, in_span
 from ._labels import SKIPPED
 from ._subject import Subject
@@ -50,8 +50,8 @@ class Projection:
     keeps_coordinates: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
-        self.pivots = np.array(self.stats.means, dtype=self.dtype)
-        self.pivots[~self.stats.present] = 0.0
+        means = self.stats.means
+        self.pivots = in_dtype(means if self.stats.present.all() else np.nan_to_num(means, nan=0.0), self.dtype)
         self.basis = np.ascontiguousarray(self.between.basis.T, dtype=self.dtype)
         self.class_weights = sample_shares(self.stats, self.weighting)
         self.column_squares = np.zeros(self.between.values.size)

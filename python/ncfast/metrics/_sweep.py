@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _core
-from .._frame import largest_magnitude, products_with, unit_power, warn_degenerate
+from .._frame import in_dtype, largest_magnitude, products_with, unit_power, warn_degenerate
 from ._targets import etf_target, of_target
 
 Float = NDArray[np.float64]
@@ -246,7 +246,7 @@ def sweep(
     # What the singular values ask for anyway, and no larger than the frame.
     known = dtype is np.float64 and frame.directions is frame.rows and frame.rows.shape[0] <= frame.rows.shape[1]
     found = _core.pairs(
-        directions=np.ascontiguousarray(frame.directions, dtype=dtype),
+        directions=in_dtype(frame.directions, dtype),
         products=frame.by_classes if known else None,
         inverses=frame.inverses,
         frame=frame.rows,
