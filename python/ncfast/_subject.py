@@ -154,6 +154,8 @@ class Subject:
             tasks.append(lambda: self.spectrum("weights"))
         if "nc3_alignment_etf" in self.wanted:
             tasks.append(lambda: self.alignments)
+        if "nc2_equiangularity_weights" in self.wanted:
+            tasks.append(lambda: self.pairs("weights"))
         if not tasks or min(self.k, self.d) < _WORTH_A_THREAD or get_num_threads() < 2:
             yield
             return
