@@ -290,6 +290,29 @@ void multiply_in_parts(const Operand<T>& a, Index rows, const Operand<T>& b, Ind
     }
 }
 
+template <class T>
+void multiply_panels(const Panels<T>& z, Index first_row, Index depth, Index a_first, Index rows,
+                     Index b_first, Index cols, Index terms, T* out, Index out_stride) {
+    constexpr Index kCols = kPanelCols<T>;
+    const bool symmetric = a_first == b_first;
+    Ahead nothing{reinterpret_cast<std::uintptr_t>(out), 0};
+    for (Index k = 0; k < depth; k += smaller(terms, kDepth)) {
+        const Index count = smaller(smaller(terms, kDepth), depth - k);
+        for (Index i = 0; i < rows; i += kCols) {
+            const Operand<T> a{z.at(a_first + i, first_row + k), 1, kCols};
+            const Index height = smaller(kCols, rows - i);
+            for (Index j = 0; j < (symmetric ? smaller(i + height, cols) : cols); j += kCols) {
+                multiply_rows(a, kTileRows, height, count, z.at(b_first + j, first_row + k),
+                              smaller(kCols, cols - j), out + i * out_stride + j, out_stride, k > 0, nothing);
+            }
+        }
+    }
+}
+
+template void multiply_panels(const Panels<float>&, Index, Index, Index, Index, Index, Index, Index, float*,
+                              Index);
+template void multiply_panels(const Panels<double>&, Index, Index, Index, Index, Index, Index, Index, double*,
+                              Index);
 template void multiply_in_parts(const Operand<float>&, Index, const Operand<float>&, Index, Index, Index,
                                 bool, Packed<float>&, float*, Index);
 template void multiply_in_parts(const Operand<double>&, Index, const Operand<double>&, Index, Index, Index,

@@ -132,6 +132,23 @@ template <class T>
 void multiply_in_parts(const Operand<T>& a, Index rows, const Operand<T>& b, Index cols, Index depth,
                        Index terms, bool symmetric, Packed<T>& packed, T* out, Index out_stride);
 
+/// Columns of a matrix in panels, in which products read them without packing: row k of the matrix has
+/// kPanelCols of its columns together, zeros in place of those that it has not.
+template <class T>
+struct Panels {
+    T* data;
+    Index step;  // from one panel to the next
+
+    T* at(Index col, Index k) const { return data + col / kPanelCols<T> * step + k * kPanelCols<T>; }
+};
+
+/// out = sum over `depth` rows k of a_k b_k^T, for columns [a_first, a_first + rows) of a and
+/// [b_first, b_first + cols) of b, both of which begin a panel; `terms` are summed at a time at most. Of a
+/// symmetric product little more than the lower triangle.
+template <class T>
+void multiply_panels(const Panels<T>& z, Index first_row, Index depth, Index a_first, Index rows,
+                     Index b_first, Index cols, Index terms, T* out, Index out_stride);
+
 /// out = a b^T for at most kFewCols rows of b, which would leave most of a panel empty: each entry is a sum
 /// of vectors along the depth. Its bits are not those of `multiply`.
 template <class T>

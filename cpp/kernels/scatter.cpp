@@ -1,4 +1,5 @@
 #include <cmath>
+#include <cstring>
 
 #include "kernels/kernels.hpp"
 #include "kernels/products.hpp"
@@ -6,26 +7,29 @@
 namespace ncfast::NCFAST_ISA {
 namespace {
 
-// Columns are cut in panels, the lower triangle in tiles of two panels, rows in blocks. A unit of work is
+// Columns are cut in strips, the lower triangle in tiles of two strips, rows in blocks. A unit of work is
 // one tile of one row block; its product is computed in P and then added to the double scatter in block
 // order. None of these cuts depends on the number of threads, so neither do the bits of the result.
-constexpr Index kMaxPanel = 256;
+constexpr Index kMaxStrip = 256;
 constexpr Index kSlice = 16;            // rows centred per unit of work
 constexpr Index kShortSum = 64;         // rows summed in one go where products are double
 constexpr Index kWorkingSet = 8 << 20;  // bytes of centred rows to aim for: they should stay in cache
 constexpr Index kMinUnits = 16;         // units of work per sweep to aim for, to feed all threads
 
 struct Cuts {
-    Index panel, panels, tiles, block_rows, sweep_rows;
+    Index strip, strips, tiles, block_rows, sweep_rows;
 };
 
-Cuts plan_cuts(Index rows, Index d, Index scalar_size) {
+template <class P>
+Cuts plan_cuts(Index rows, Index d) {
+    constexpr Index kCols = kPanelCols<P>;
     Cuts cuts{};
-    cuts.panels = blocks_of(d, kMaxPanel);
-    cuts.panel = smaller(d, blocks_of(blocks_of(d, cuts.panels), 16) * 16);
-    cuts.tiles = cuts.panels * (cuts.panels + 1) / 2;
+    cuts.strips = blocks_of(d, kMaxStrip);
+    cuts.strip = smaller(d, blocks_of(blocks_of(d, cuts.strips), kCols) * kCols);
+    cuts.tiles = cuts.strips * (cuts.strips + 1) / 2;
     cuts.block_rows = 1024;
-    while (cuts.block_rows > 256 && cuts.block_rows * d * scalar_size > kWorkingSet) cuts.block_rows /= 2;
+    while (cuts.block_rows > 256 && cuts.block_rows * d * static_cast<Index>(sizeof(P)) > kWorkingSet)
+        cuts.block_rows /= 2;
     cuts.sweep_rows = smaller(rows, cuts.block_rows * blocks_of(kMinUnits, cuts.tiles));
     return cuts;
 }
@@ -35,49 +39,46 @@ struct Tile {
     Index first_row, first_col, rows, cols;
 };
 
-Tile tile_at(Index t, Index panel, Index d) {
+Tile tile_at(Index t, Index strip, Index d) {
     Index row = 0;
     while ((row + 1) * (row + 2) / 2 <= t) ++row;
     const Index col = t - row * (row + 1) / 2;
-    return {row * panel, col * panel, smaller(panel, d - row * panel), smaller(panel, d - col * panel)};
+    return {row * strip, col * strip, smaller(strip, d - row * strip), smaller(strip, d - col * strip)};
 }
 
-// Centred rows, panel after panel, so that a tile reads contiguous memory.
-template <class P>
-struct Panels {
-    P* data;
-    Index rows, panel;
-
-    P* at(Index row, Index first_col) const { return data + first_col * rows + row * panel; }
-};
-
-// Writes scale * root * (h - pivot) of the row at this position and returns its largest magnitude.
+// Writes scale * root * (h - pivot) of the row at this position and returns its largest magnitude. Without
+// pivots `zeros` stand for them.
 template <class T, class P>
-P centre_row(const ScatterJob<T>& job, double scale, Index position, Index target, const Panels<P>& z) {
+P centre_row(const ScatterJob<T>& job, const double* zeros, double scale, Index position, Index target,
+             const Panels<P>& z) {
+    constexpr Index kCols = kPanelCols<P>;
     const Rows<T>& h = job.features;
     const Index source = job.order != nullptr ? job.order[position] : position;
     if (job.roots != nullptr) scale *= job.roots[position];
     const T* row = h.data + source * h.stride;
     const Index label = job.pivots != nullptr ? job.labels[source] : 0;
-    const double* pivot = job.pivots != nullptr ? job.pivots + larger<Index>(label, 0) * h.cols : nullptr;
-    P top = 0;
-    for (Index first = 0; first < h.cols; first += z.panel) {
-        const Index width = smaller(z.panel, h.cols - first);
-        P* out = z.at(target, first);
-        if (label < 0) {
-            for (Index j = 0; j < width; ++j) out[j] = 0;
-        } else if (pivot == nullptr) {
-            for (Index j = 0; j < width; ++j)
-                out[j] = static_cast<P>(scale * static_cast<double>(row[first + j]));
-        } else {
-#pragma omp simd
+    const double* pivot = job.pivots != nullptr ? job.pivots + larger<Index>(label, 0) * h.cols : zeros;
+    P tops[kCols] = {};
+    for (Index first = 0; first < h.cols; first += kCols) {
+        P* out = z.at(first, target);
+        const auto centre = [&](Index width) {
             for (Index j = 0; j < width; ++j) {
-                out[j] = static_cast<P>(scale * (static_cast<double>(row[first + j]) - pivot[first + j]));
+                const P x = static_cast<P>(scale * (static_cast<double>(row[first + j]) - pivot[first + j]));
+                out[j] = x;
+                tops[j] = larger(tops[j], x < 0 ? -x : x);
             }
+        };
+        if (label < 0) {
+            std::memset(out, 0, kCols * sizeof(P));
+        } else if (first + kCols <= h.cols) {
+            centre(kCols);
+        } else {
+            std::memset(out, 0, kCols * sizeof(P));
+            centre(h.cols - first);
         }
-        const P panel_top = Eigen::Map<const Eigen::Array<P, Eigen::Dynamic, 1>>(out, width).abs().maxCoeff();
-        top = panel_top > top ? panel_top : top;
     }
+    P top = 0;
+    for (const P x : tops) top = larger(top, x);
     return top;
 }
 
@@ -92,11 +93,11 @@ double safe_scale(double top) {
 }
 
 template <class T, class P>
-P centre_rows(const ScatterJob<T>& job, double scale, Index start, Index rows, Index slice,
-              const Panels<P>& z) {
+P centre_rows(const ScatterJob<T>& job, const double* zeros, double scale, Index start, Index rows,
+              Index slice, const Panels<P>& z) {
     P top = 0;
     for (Index i = slice * kSlice; i < smaller(rows, (slice + 1) * kSlice); ++i) {
-        top = larger(top, centre_row<T, P>(job, scale, start + i, i, z));
+        top = larger(top, centre_row<T, P>(job, zeros, scale, start + i, i, z));
     }
     return top;
 }
@@ -104,18 +105,15 @@ P centre_rows(const ScatterJob<T>& job, double scale, Index start, Index rows, I
 // out = Z_I^T Z_J over `rows` rows from `first_row`; on the diagonal little more than the lower triangle. In
 // double as a sum of short sums: a long one would cost the digits that double is asked for.
 template <class P>
-void multiply_tile(const Panels<P>& z, Index first_row, Index rows, const Tile& tile, P* out,
-                   Packed<P>& packed) {
-    multiply_in_parts(columns_of<P>(z.at(first_row, tile.first_row), z.panel), tile.rows,
-                      columns_of<P>(z.at(first_row, tile.first_col), z.panel), tile.cols, rows,
-                      sizeof(P) == sizeof(double) ? kShortSum : rows, tile.first_row == tile.first_col,
-                      packed, out, z.panel);
+void multiply_tile(const Panels<P>& z, Index first_row, Index rows, const Tile& tile, P* out, Index stride) {
+    multiply_panels(z, first_row, rows, tile.first_row, tile.rows, tile.first_col, tile.cols,
+                    sizeof(P) == sizeof(double) ? kShortSum : rows, out, stride);
 }
 
 template <class P>
-void add_tile(const P* product, Index panel, const Tile& tile, Index d, double factor, double* scatter) {
+void add_tile(const P* product, Index stride, const Tile& tile, Index d, double factor, double* scatter) {
     for (Index i = 0; i < tile.rows; ++i) {
-        const P* from = product + i * panel;
+        const P* from = product + i * stride;
         double* to = scatter + (tile.first_row + i) * d + tile.first_col;
         const Index width = tile.first_row == tile.first_col ? i + 1 : tile.cols;
         for (Index j = 0; j < width; ++j) to[j] += factor * static_cast<double>(from[j]);
@@ -128,11 +126,13 @@ template <class T, class P>
 void scatter(const ScatterJob<T>& job) {
     const Rows<T>& h = job.features;
     const Index d = h.cols;
-    const Cuts cuts = plan_cuts(h.rows, d, sizeof(P));
-    const Index tile_size = cuts.panel * cuts.panel;
-    RowMajor<P> centred(cuts.panels * cuts.sweep_rows, cuts.panel);
+    const Cuts cuts = plan_cuts<P>(h.rows, d);
+    const Index tile_size = cuts.strip * cuts.strip;
+    Eigen::Matrix<P, Eigen::Dynamic, 1> centred(blocks_of(d, kPanelCols<P>) * kPanelCols<P> *
+                                                cuts.sweep_rows);
+    const Eigen::VectorXd zeros = Eigen::VectorXd::Zero(job.pivots != nullptr ? 0 : d);
     RowMajor<P> products(cuts.tiles * blocks_of(cuts.sweep_rows, cuts.block_rows), tile_size);
-    const Panels<P> z{centred.data(), cuts.sweep_rows, cuts.panel};
+    const Panels<P> z{centred.data(), cuts.sweep_rows * kPanelCols<P>};
     for (Index start = 0; start < h.rows; start += cuts.sweep_rows) {
         const Index rows = smaller(cuts.sweep_rows, h.rows - start);
         const Index blocks = blocks_of(rows, cuts.block_rows);
@@ -141,36 +141,35 @@ void scatter(const ScatterJob<T>& job) {
         const auto factor = [&] { return job.factor / scale / scale; };
 #pragma omp parallel num_threads(job.threads) if (job.threads > 1)
         {
-            // Many samples may hold one and the same value, and what digits leave out of it would add up.
-            Packed<P> packed(cuts.block_rows, cuts.panel, Digits::whole);
 #pragma omp for schedule(dynamic) reduction(max : top)
             for (Index s = 0; s < blocks_of(rows, kSlice); ++s) {
-                top = larger(top, centre_rows<T, P>(job, 1, start, rows, s, z));
+                top = larger(top, centre_rows<T, P>(job, zeros.data(), 1, start, rows, s, z));
             }
 #pragma omp single
             scale = safe_scale<P>(static_cast<double>(top));
             if (scale != 1) {
 #pragma omp for schedule(dynamic)
                 for (Index s = 0; s < blocks_of(rows, kSlice); ++s) {
-                    centre_rows<T, P>(job, scale, start, rows, s, z);
+                    centre_rows<T, P>(job, zeros.data(), scale, start, rows, s, z);
                 }
             }
 #pragma omp for schedule(dynamic) collapse(2)
             for (Index b = 0; b < blocks; ++b) {
                 for (Index t = 0; t < cuts.tiles; ++t) {
                     const Index first = b * cuts.block_rows;
-                    const Tile tile = tile_at(t, cuts.panel, d);
+                    const Tile tile = tile_at(t, cuts.strip, d);
                     P* product = products.data() + (b * cuts.tiles + t) * tile_size;
-                    multiply_tile(z, first, smaller(cuts.block_rows, rows - first), tile, product, packed);
+                    multiply_tile(z, first, smaller(cuts.block_rows, rows - first), tile, product,
+                                  cuts.strip);
                     // No other block to wait for: the product is still in cache.
-                    if (blocks == 1) add_tile(product, cuts.panel, tile, d, factor(), job.scatter);
+                    if (blocks == 1) add_tile(product, cuts.strip, tile, d, factor(), job.scatter);
                 }
             }
 #pragma omp for schedule(dynamic)
             for (Index t = 0; t < (blocks == 1 ? 0 : cuts.tiles); ++t) {
                 for (Index b = 0; b < blocks; ++b) {
-                    add_tile(products.data() + (b * cuts.tiles + t) * tile_size, cuts.panel,
-                             tile_at(t, cuts.panel, d), d, factor(), job.scatter);
+                    add_tile(products.data() + (b * cuts.tiles + t) * tile_size, cuts.strip,
+                             tile_at(t, cuts.strip, d), d, factor(), job.scatter);
                 }
             }
         }
