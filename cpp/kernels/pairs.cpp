@@ -10,7 +10,7 @@ namespace {
 
 // The upper half of the K x K matrix is cut in square tiles. A tile's products stay in cache while all sums
 // are taken from them; each tile keeps sums of its own, which are combined in the order of the tiles.
-constexpr Index kMaxTile = 240;
+constexpr Index kMaxTile = 192;
 constexpr Index kMinTile = 32;
 constexpr Index kTilesPerRound = 256;  // tiles whose sums are held at a time
 constexpr Index kTilesAtOnce = 4;      // for one thread
