@@ -27,7 +27,7 @@ template <class T>
 Rows<T> rows_of(const Array<T>& array, const char* name) {
     constexpr auto size = static_cast<py::ssize_t>(sizeof(T));
     require(array.ndim() == 2, name, "two-dimensional");
-    require(array.shape(1) <= 1 || array.strides(1) == size, name, "contiguous along its rows");
+    require(array.size() == 0 || array.shape(1) == 1 || array.strides(1) == size, name, "contiguous along its rows");
     require(array.shape(0) <= 1 || (array.strides(0) >= 0 && array.strides(0) % size == 0), name,
             "a forward, element-aligned stack of rows");
     return {array.data(), array.shape(0), array.shape(1),

@@ -15,6 +15,7 @@ from ._frame import warn_degenerate
 from ._labelled import Labelled, as_samples
 from ._labels import SKIPPED, positions_of
 from ._measurement import Progress, Run, require_progress, side_by_side
+from ._rules import Rules
 from ._subject import Subject
 from .metrics._within import sample_shares
 from .metrics.variability import BetweenClass, between_class, centred_means, nc1_of_spread, require_two_classes
@@ -110,8 +111,9 @@ def _run(reference: ClassStatistics, samples: Labelled, head: Classifier, weight
     _require_known(reference, stats)
     between = between_class(reference, weighting)
     double = precision == "double" or source.native is np.float64
-    projection = Projection(stats, between, weighting, np.float64 if double else np.float32)
-    decisions = Decisions(Subject(reference, head, as_conventions("ncfast", weighting)), projection, source.native)
+    projection = Projection(stats, between.directions, weighting, np.float64 if double else np.float32)
+    rules = Rules.of(Subject(reference, head, as_conventions("ncfast", weighting)), source.native)
+    decisions = Decisions(rules, projection)
     for start, stop in source.ranges(block_rows):
         block = source.block(start, stop)
         classes, weights = samples.usable(start, stop)
@@ -177,7 +179,7 @@ def _variability(
     squares = stats.squared_deviations + stats.counts * np.einsum("kd,kd->k", shifts, shifts)
     spread = projection.spread() + projection.spread_of(shifts)
     within = float(squares @ sample_shares(stats, weighting))
-    values = {"nc1_pinv": nc1_of_spread(spread, between, int(reference.present.sum()), within)}
+    values = {"nc1_pinv": nc1_of_spread(spread, between.directions, int(reference.present.sum()), within)}
     size = float(between.factor_values[0])
     apart = float(np.sum((between.factor_values / size) ** 2)) if size > 0 else 0.0
     values["nc1_trace_ratio"] = within / size / size / apart if apart > 0 else values["nc1_pinv"]

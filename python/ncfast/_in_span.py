@@ -114,21 +114,25 @@ class InSpan:
         }
 
 
+def spares_much(rank: int, num_features: int) -> bool:
+    """Whether that many coordinates are many fewer than the features."""
+    return 0 < rank <= _MUCH_LESS * num_features
+
+
 def in_span(rule: AffineRule, projection: Projection) -> InSpan | None:
     """Take a rule to the coordinates of a projection, if there are many fewer than features."""
     single = rule.rounded.dtype == np.float32
-    basis = projection.between.basis
-    d, rank = basis.shape
-    if rank == 0 or rank > _MUCH_LESS * d:
+    rows = projection.directions.rows
+    rank, d = rows.shape
+    if not projection.directions.orthonormal or not spares_much(rank, d):
         return None
-    rows = np.ascontiguousarray(basis.T)
     weights = _core.cross_gram(rule.weights, rows)
     # The directions are orthonormal up to rounding, for which a bound is added.
     rounding = 8 * (d + 16) * float(np.finfo(np.float64).eps)
     rests = (1 + rounding) * rule.weight_norms**2 - np.einsum("kr,kr->k", weights, weights)
     left_out = float(np.sqrt(max(rests.max(), 0.0)))
     # Products on the tile unit are off by the largest entries instead, at most 12.5 / 2 times as much as by rounding.
-    spikes = max(1.0, 8.0 * float(np.abs(basis).max()))
+    spikes = max(1.0, 8.0 * float(np.abs(rows).max()))
     return InSpan(
         weights=weights.astype(np.float32) if single else weights,
         factor=rule.scale / projection.scale,

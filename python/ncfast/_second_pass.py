@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from ._classifier import Classifier
 from ._confusion import Confusion
 from ._features import Block
+from ._in_span import spares_much
 from ._plan import Plan
+from ._rules import Rules
 from ._subject import Subject
 from .metrics.class_rank import mean_and_max
 from .metrics.heads import MarginSums
@@ -61,11 +63,14 @@ class SecondPass:
         confusion: Confusion | None = None,
     ) -> None:
         stats, head = subject.stats, subject.head
-        directions = subject.between if plan.projection else no_directions(stats.num_features)
+        rules = Rules.of(subject, native) if plan.decisions else None
+        if rules is not None and rules.leaves_many_open and spares_much(subject.k - 1, subject.d):
+            subject.will_search()
+        directions = subject.between.directions if plan.projection else no_directions(stats.num_features)
         self.subject, self.plan = subject, plan
         self.projection = Projection(stats, directions, subject.weighting, products)
         self.confusion = confusion if plan.decisions else None
-        self.decisions = Decisions(subject, self.projection, native, self.confusion) if plan.decisions else None
+        self.decisions = None if rules is None else Decisions(rules, self.projection, self.confusion)
         self.margins = None
         if plan.margins and head.weights is not None:
             self.margins = MarginSums.of(head.weights, subject.centre)

@@ -30,6 +30,7 @@ from .metrics.variability import (
     between_of_factor,
     centred_about,
     centred_means,
+    class_shares,
     global_mean,
     nc1_of_scatter,
 )
@@ -135,11 +136,23 @@ class Subject:
             if self.conventions.weighting == "sample":
                 return between_class(self.stats, "sample")
             # About whichever mean: one of the class means' combinations, which leaves the rank at K-1.
-            between = between_of_factor(self.stats, self.scaled_means, 1.0 / self.k)
-            if between.find_root is not None and "nc1_pinv" in self.wanted and self.stats.pooled is not None:
+            shares = None if self._searches else class_shares(self.stats, self.centring)
+            between = between_of_factor(self.stats, self.scaled_means, 1.0 / self.k, shares=shares)
+            if between.find_root is not None and "nc1_pinv" in self.wanted:
                 # While the other thread is still busy.
-                self._nc1.append(nc1_of_scatter(self.stats, between, self.weighting))
+                if self.stats.pooled is None:
+                    _ = between.directions
+                else:
+                    self._nc1.append(nc1_of_scatter(self.stats, between, self.weighting))
             return between
+
+    def will_search(self) -> None:
+        """Know before S_B is factored that its orthonormal directions are wanted."""
+        self._searches.append(True)
+
+    @cached_property
+    def _searches(self) -> list[bool]:
+        return []
 
     @cached_property
     def _nc1(self) -> list[float]:

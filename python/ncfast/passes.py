@@ -13,21 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _core
-from ._companion import Companion, companion_of
 from ._confusion import Confusion
 from ._features import Block
 from ._frame import in_dtype, unit_power
 from ._in_span import Projected, Reach, in_span
 from ._labels import SKIPPED
-from ._subject import Subject
-from .decisions import AffineRule, Certificate, certify, certify_nearest, linear_rule, nearest_mean_rule
+from ._rules import Rules
+from .decisions import Certificate
 from .metrics._within import sample_shares
-from .metrics.variability import BetweenClass, nc1_of_spread
+from .metrics.variability import Directions, nc1_of_spread
 from .statistics import ClassStatistics
 
 Float = NDArray[np.float64]
-_FEW = 0.05
-_WITHIN = 1.25
+_UNFELT = 0.25
 
 
 @dataclass
@@ -39,7 +37,7 @@ class Projection:
     """
 
     stats: ClassStatistics
-    between: BetweenClass
+    directions: Directions
     weighting: str
     dtype: type[np.floating[Any]]
     pivots: Block = field(init=False)
@@ -52,9 +50,9 @@ class Projection:
     def __post_init__(self) -> None:
         means = self.stats.means
         self.pivots = in_dtype(means if self.stats.present.all() else np.nan_to_num(means, nan=0.0), self.dtype)
-        self.basis = np.ascontiguousarray(self.between.basis.T, dtype=self.dtype)
+        self.basis = in_dtype(self.directions.rows, self.dtype)
         self.class_weights = sample_shares(self.stats, self.weighting)
-        self.column_squares = np.zeros(self.between.values.size)
+        self.column_squares = np.zeros(self.directions.rows.shape[0])
         deviation = float(np.sqrt(self.stats.squared_deviations.sum() / self.stats.num_samples))
         self.scale = min(unit_power(deviation), _largest_scale(self.dtype))
 
@@ -77,18 +75,23 @@ class Projection:
         norms /= self.scale
         return Projected(norms, coordinates)
 
-    def rounding_of_means(self) -> Float:
-        """``mu_k - pivot_k`` (K, d); zero for classes without samples."""
-        difference: Float = np.where(self.stats.present[:, None], self.stats.means - self.pivots, 0.0)
-        return difference
-
     def spread(self) -> Float:
-        """``v_j^T S_W v_j`` of all rows added, by direction of S_B."""
-        excess = self.spread_of(self.rounding_of_means())
-        return np.maximum(self.column_squares / self.scale / self.scale - excess, 0.0)
+        """``b_j^T S_W b_j`` of all rows added, by direction."""
+        spread: Float = self.column_squares / self.scale / self.scale
+        if self._rounding_of_means_is_felt(spread):
+            off = np.where(self.stats.present[:, None], self.stats.means - self.pivots, 0.0)
+            spread = np.maximum(spread - self.spread_of(off), 0.0)
+        return spread
+
+    def _rounding_of_means_is_felt(self, spread: Float) -> bool:
+        """Whether that pivots are rounded means could add more to NC1 than the rounding of its products."""
+        eps = float(np.finfo(self.dtype).eps)
+        off = 0.5 * eps * self.stats.longest_mean * float(np.sqrt(self.class_weights @ self.stats.counts))
+        measured = float(np.sum((np.sqrt(spread) / self.directions.values) ** 2))
+        return (off * self.directions.inverse_norm) ** 2 > _UNFELT * eps * measured
 
     def spread_of(self, shifts: Float) -> Float:
-        """Return what moving each class by its row of `shifts` (K, d) adds to the spread, by direction of S_B."""
+        """Return what moving each class by its row of `shifts` (K, d) adds to the spread, by direction."""
         scale = min(unit_power(float(np.abs(shifts).max())), _largest_scale(self.dtype))
         moved = np.ascontiguousarray(shifts * scale, dtype=self.dtype)
         origin = np.zeros((1, moved.shape[1]), self.dtype)
@@ -101,7 +104,7 @@ class Projection:
     def nc1(self) -> float:
         """``Tr(S_W S_B^+)/K`` of all rows added."""
         total = float(self.stats.squared_deviations.sum())
-        return nc1_of_spread(self.spread(), self.between, int(self.stats.present.sum()), total)
+        return nc1_of_spread(self.spread(), self.directions, int(self.stats.present.sum()), total)
 
 
 def _largest_scale(dtype: type[np.floating[Any]]) -> float:
@@ -112,25 +115,11 @@ def _largest_scale(dtype: type[np.floating[Any]]) -> float:
 class Decisions:
     """Nearest class mean, and the classifier's decision if there is one, counted over blocks."""
 
-    def __init__(
-        self,
-        subject: Subject,
-        projection: Projection,
-        dtype: type[np.floating[Any]],
-        confusion: Confusion | None = None,
-    ) -> None:
-        stats, head = subject.stats, subject.head
-        self._nearest = nearest_mean_rule(stats, subject.scaled_means, subject.centre, dtype)
-        self._linear: AffineRule | None = None
-        self._companion: Companion | None = None
-        if head.weights is not None:
-            bias = np.zeros(head.weights.shape[0]) if head.bias is None else head.bias
-            self._linear = linear_rule(head.weights, bias, self._nearest)
-            self._companion = companion_of(self._nearest, self._linear)
-        self._certify(subject)
-        self._reach = Reach.of(stats, self._nearest, projection)
-        few_certified = _open_share(stats, self._nearest_certificate) > _FEW
-        self._in_span = in_span(self._nearest, projection) if few_certified else None
+    def __init__(self, rules: Rules, projection: Projection, confusion: Confusion | None = None) -> None:
+        stats = rules.stats
+        self._rules = rules
+        self._reach = Reach.of(stats, rules.nearest, projection)
+        self._in_span = in_span(rules.nearest, projection) if rules.leaves_many_open else None
         projection.keeps_coordinates = self._in_span is not None
         # What the samples of each kind weigh, and how many decisions were certified.
         self.samples = 0.0
@@ -141,33 +130,18 @@ class Decisions:
         self.certified = 0
         self.confusion = confusion
 
-    def _certify(self, subject: Subject) -> None:
-        """Certify both rules: from the sweep over the means, and if that says little of the classifier, by itself."""
-        stats, companion = subject.stats, self._companion
-        rivals = None if companion is None else companion.rivals(stats.present, subject.scaled_means.scale)
-        pairs = subject.sweep_means(rivals)
-        self._nearest_certificate = certify_nearest(stats, pairs)
-        if self._linear is None:
-            return
-        nothing = Certificate(np.arange(stats.num_classes), np.zeros(stats.num_classes))
-        self._linear_certificate = nothing if companion is None else companion.certificate(stats.present, pairs)
-        is_open = _open_share(stats, self._linear_certificate)
-        # Judging each class against all others pays if it spares many more samples the same.
-        if is_open > 2 * _open_share(stats, self._nearest_certificate) and is_open * stats.num_rows > stats.num_classes:
-            self._linear_certificate = certify(self._linear, stats)
-
     def add(self, block: Block, labels: NDArray[np.int64], seen: Projected, weights: Float | None = None) -> None:
         """Decide a block."""
         kept = labels != SKIPPED
         distances = self._reach.distances(seen, labels)
-        nearest, nearest_open = self._certified(self._nearest_certificate, labels, kept, distances)
+        nearest, nearest_open = self._certified(self._rules.nearest_certificate, labels, kept, distances)
         chosen, chosen_open = nearest, np.zeros_like(kept)
-        if self._linear is not None:
-            chosen, chosen_open = self._certified(self._linear_certificate, labels, kept, distances)
+        if self._rules.linear is not None:
+            chosen, chosen_open = self._certified(self._rules.linear_certificate, labels, kept, distances)
         self._search(block, labels, seen, nearest, nearest_open, chosen, chosen_open)
-        if self._linear is not None and chosen_open.any():
+        if self._rules.linear is not None and chosen_open.any():
             rows = np.flatnonzero(chosen_open)
-            chosen[rows] = self._linear.decide(block, rows)
+            chosen[rows] = self._rules.linear.decide(block, rows)
         self.rows += int(np.count_nonzero(kept))
         self.samples += _weight_of(kept, weights)
         right = (nearest == labels) & kept
@@ -178,7 +152,7 @@ class Decisions:
         if self.confusion is not None:
             wrong = (nearest != labels) & kept
             self.confusion.add(labels[wrong], nearest[wrong], None if weights is None else weights[wrong])
-        if self._linear is not None:
+        if self._rules.linear is not None:
             self.disagreements += _weight_of((nearest != chosen) & kept, weights)
 
     def _certified(
@@ -200,12 +174,12 @@ class Decisions:
         chosen_open: NDArray[np.bool_],
     ) -> None:
         """Settle the nearest mean where open, and on the way the classifier's decisions that it can tell."""
-        companion = self._companion if chosen_open.any() else None
+        companion = self._rules.companion if chosen_open.any() else None
         rows = np.flatnonzero(nearest_open if companion is None else nearest_open | chosen_open)
         if rows.size == 0:
             return
         deviations, norms = self._reach.bounds(seen, labels, rows)
-        arguments = self._nearest.arguments()
+        arguments = self._rules.nearest.arguments()
         if self._in_span is not None:
             arguments |= self._in_span.arguments(seen, self._reach.shifts(labels[rows]), deviations, norms)
         if companion is not None:
@@ -215,13 +189,6 @@ class Decisions:
             found = rows[told >= 0]
             chosen[found] = told[told >= 0]
             chosen_open[found] = False
-
-
-def _open_share(stats: ClassStatistics, certificate: Certificate) -> float:
-    """Guess which share of the samples a certificate leaves open: those of classes whose spread reaches beyond it."""
-    counts = np.maximum(stats.counts, 1)
-    wide = np.sqrt(stats.squared_deviations / counts) * _WITHIN > certificate.radii
-    return float(stats.counts[wide].sum()) / stats.num_samples
 
 
 def _weight_of(rows: NDArray[np.bool_], weights: Float | None) -> float:

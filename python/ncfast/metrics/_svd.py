@@ -15,7 +15,7 @@ from .. import _lapack as lapack
 
 Float = NDArray[np.float64]
 _LARGE = 64
-_LEAST_RATIO = 1e-2
+LEAST_RATIO = 1e-2
 
 
 def thin_svd(frame: Float, rank: int, gram: Float) -> tuple[Float, Float]:
@@ -36,23 +36,29 @@ def thin_svd(frame: Float, rank: int, gram: Float) -> tuple[Float, Float]:
 
 def singular_values(frame: Float, gram: Float) -> Float:
     """Return the singular values of a (K, d) frame, falling; `gram` is the smaller Gram matrix."""
-    values = well_conditioned_values(gram)
+    values = well_conditioned_values(gram, gram.shape[0])
     return lapack.singular_values(frame) if values is None else values
 
 
-def well_conditioned_values(gram: Float) -> Float | None:
-    """Return the singular values of a frame from its smaller Gram matrix; None where that is no good."""
+def well_conditioned_values(gram: Float, rank: int, least: float = LEAST_RATIO) -> Float | None:
+    """Return the singular values of a frame of at most this rank from its smaller Gram matrix.
+
+    None where that is no good, or where the smallest that counts is not above `least` times the largest.
+    """
     if gram.shape[0] < _LARGE:
         return None
     values: Float = np.sqrt(np.maximum(lapack.eigvalsh(gram)[::-1], 0.0))
-    return values if values[-1] > _LEAST_RATIO * values[0] else None
+    if values[rank - 1] <= least * values[0]:
+        return None
+    values[rank:] = 0.0
+    return values
 
 
 def _eigen(gram: Float, rank: int) -> tuple[Float | None, Float | None]:
     """Singular values, and `rank` eigenvectors of the Gram matrix as rows; None where it is no good."""
     eigenvalues, vectors = lapack.eigh(gram)
     values = np.sqrt(np.maximum(eigenvalues[::-1], 0.0))
-    if values[rank - 1] <= _LEAST_RATIO * values[0]:
+    if values[rank - 1] <= LEAST_RATIO * values[0]:
         return None, None
     values[rank:] = 0.0
     return values, np.ascontiguousarray(vectors.T[::-1][:rank])

@@ -14,12 +14,27 @@ from .. import _lapack as lapack
 from .._choices import as_choice
 from .._frame import largest_magnitude, unit_power, warn_degenerate
 from ..statistics import ClassStatistics
-from ._svd import thin_svd, well_conditioned_values
+from ._svd import LEAST_RATIO, thin_svd, well_conditioned_values
 from ._sweep import PairSweep, ScaledFrame, scaled_frame, sweep
 from ._within import pooled_by, sample_shares
 
 Float = NDArray[np.float64]
 _LEAST_MEAN = 2.0**-490
+_NEAR_SIMPLEX = 0.1
+
+
+@dataclass(frozen=True, eq=False)
+class Directions:
+    """Rows b_j (r, d) and positive values (r,) with ``S_B^+ = sum_j b_j b_j^T / values_j^2``.
+
+    `orthonormal` where they are the eigenvectors of S_B, and the values the roots of its eigenvalues; `inverse_norm` is
+    the root of the largest eigenvalue of S_B^+.
+    """
+
+    rows: Float
+    values: Float
+    inverse_norm: float
+    orthonormal: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,15 +58,26 @@ class BetweenClass:
 
     @cached_property
     def inverse_root(self) -> Float:
-        """R with ``S_B^+ = R^T R``, shape (r, d)."""
+        """R with ``S_B^+ = R^T R``, shape (r, d) or (K, d)."""
         if self.find_root is not None:
             return self.find_root()
         return np.ascontiguousarray((self.basis / self.values).T)
 
+    @cached_property
+    def directions(self) -> Directions:
+        """What to project on: the rows of R, if that is found without eigenvectors, else these."""
+        inverse_norm = 1.0 / float(self.values[-1]) if self.values.size else 0.0
+        if self.find_root is None:
+            return Directions(np.ascontiguousarray(self.basis.T), self.values, inverse_norm, orthonormal=True)
+        root = self.inverse_root
+        scale = unit_power(largest_magnitude(root))
+        rows = root if scale == 1.0 else root * scale
+        return Directions(rows, np.full(root.shape[0], scale), inverse_norm, orthonormal=False)
 
-def no_directions(num_features: int) -> BetweenClass:
-    """Return the factor of S_B = 0."""
-    return BetweenClass(np.empty(0), np.empty(0), lambda: np.empty((num_features, 0)))
+
+def no_directions(num_features: int) -> Directions:
+    """Return those of S_B = 0."""
+    return Directions(np.empty((0, num_features)), np.empty(0), 0.0, orthonormal=True)
 
 
 def require_two_classes(stats: ClassStatistics) -> None:
@@ -74,7 +100,7 @@ def rounding_of_means(stats: ClassStatistics) -> float:
 def global_mean(stats: ClassStatistics, weighting: str) -> Float:
     """Mean of the class means, or of all samples under ``"sample"``; shape (d,)."""
     means = stats.present_means
-    shares = _class_shares(stats, weighting)
+    shares = class_shares(stats, weighting)
     return _core.frame_mean(means, shares / shares.sum())
 
 
@@ -100,43 +126,63 @@ def between_class(stats: ClassStatistics, weighting: str) -> BetweenClass:
     The rank is at most min(d, K-1) by construction. Singular values that rounding alone would give, be it
     of the factor or of the means it was centred from, count as zero.
     """
-    factor = centred_means(stats, weighting) * np.sqrt(_class_shares(stats, weighting))[:, None]
+    factor = centred_means(stats, weighting) * np.sqrt(class_shares(stats, weighting))[:, None]
     return between_of_factor(stats, scaled_frame(factor))
 
 
-def between_of_factor(stats: ClassStatistics, factor: ScaledFrame, share: float = 1.0) -> BetweenClass:
-    """Factor S_B by the thin SVD of centred class means, of which each counts `share`."""
+def between_of_factor(
+    stats: ClassStatistics, factor: ScaledFrame, share: float = 1.0, *, shares: Float | None = None
+) -> BetweenClass:
+    """Factor S_B by the thin SVD of centred class means, of which each counts `share`.
+
+    A frame that spans all features well, or, given the `shares` that make the sum of its rows zero, is near enough to
+    a simplex, is factored without directions, which are then found once they are asked for.
+    """
     k, d = factor.rows.shape
     unit, gram = np.sqrt(share) / factor.scale, factor.smaller_gram
+    most = min(d, k - 1)
 
     def rank_of(values: Float) -> int:
         noise = max(max(k, d) * float(np.finfo(np.float64).eps) * float(values[0]), rounding_of_means(stats))
-        return int(min(d, k - 1, np.count_nonzero(values > noise)))
+        return int(min(most, np.count_nonzero(values > noise)))
 
-    # More classes than features span them all: then a Cholesky factor serves NC1, and nobody asks for directions.
-    values = None if k <= d else well_conditioned_values(gram)
-    if values is not None and rank_of(values * unit) == d:
+    def root() -> Float:
+        found = lapack.inverse_root(gram) if shares is None or k > d else _pseudo_inverse(factor, shares)
+        return np.asarray(found / unit)
+
+    values = None
+    if k > d or shares is not None:
+        values = well_conditioned_values(gram, most, LEAST_RATIO if k > d else _NEAR_SIMPLEX)
+    if values is not None and rank_of(values * unit) == most:
         values = values * unit
-        return BetweenClass(
-            values, values, lambda: thin_svd(factor.rows, d, gram)[1].T, lambda: lapack.inverse_root(gram) / unit
-        )
-    values, rows = thin_svd(factor.rows, min(d, k - 1), gram)
+        return BetweenClass(values[:most], values, lambda: thin_svd(factor.rows, most, gram)[1].T, root)
+    values, rows = thin_svd(factor.rows, most, gram)
     values = values * unit
     rank = rank_of(values)
     return BetweenClass(values[:rank], values, lambda: rows[:rank].T)
 
 
-def _class_shares(stats: ClassStatistics, weighting: str) -> Float:
+def _pseudo_inverse(factor: ScaledFrame, shares: Float) -> Float:
+    """``G^+ F``, F the (K, d) rows of a frame, no two dependent but that ``shares F = 0``, and ``G = F F^T``."""
+    gram = factor.by_classes
+    # What is added in the one direction that G lacks comes out again, since F lacks it too.
+    lacking = shares * np.sqrt(np.trace(gram) / gram.shape[0] / (shares @ shares))
+    root = lapack.inverse_root(gram + np.multiply.outer(lacking, lacking))
+    return _core.cross_gram(_core.gram(root.T), factor.rows.T)
+
+
+def class_shares(stats: ClassStatistics, weighting: str) -> Float:
+    """Return what the mean of each class with samples counts in the global mean."""
     counts = stats.counts[stats.present]
     return counts / stats.num_samples if weighting == "sample" else np.full(counts.shape, 1.0 / counts.size)
 
 
-def nc1_of_spread(spread: Float, between: BetweenClass, num_classes: int, total_spread: float) -> float:
-    """``Tr(S_W S_B^+)/K`` from the spread ``v_j^T S_W v_j`` along each direction of S_B."""
-    if between.values.size == 0:
+def nc1_of_spread(spread: Float, directions: Directions, num_classes: int, total_spread: float) -> float:
+    """``Tr(S_W S_B^+)/K`` from the spread ``b_j^T S_W b_j`` along each direction."""
+    if directions.values.size == 0:
         warn_degenerate("the class means coincide (S_B = 0): NC1 is infinite, or undefined without any spread")
         return np.inf if total_spread > 0 else np.nan
-    return float(np.sum((np.sqrt(spread) / between.values) ** 2)) / num_classes
+    return float(np.sum((np.sqrt(spread) / directions.values) ** 2)) / num_classes
 
 
 def nc1_pinv(stats: ClassStatistics, *, weighting: str = "papyan") -> float:
@@ -176,7 +222,7 @@ def nc1_of_scatter(stats: ClassStatistics, between: BetweenClass, weighting: str
     pooled = pooled_by(stats, weighting)
     classes = int(stats.present.sum())
     if between.values.size == 0:
-        return nc1_of_spread(np.empty(0), between, classes, float(stats.squared_deviations.sum()))
+        return nc1_of_spread(np.empty(0), between.directions, classes, float(stats.squared_deviations.sum()))
     root = between.inverse_root
     along = _core.row_products(root, _core.cross_gram(root, pooled.scatter))
     return float(np.maximum(along, 0.0).sum()) / pooled.num_samples / classes
@@ -199,7 +245,7 @@ def nc1_trace_ratio(stats: ClassStatistics, *, weighting: str = "papyan") -> flo
     as_choice("weighting", weighting)
     require_two_classes(stats)
     within = float(stats.squared_deviations @ sample_shares(stats, weighting))
-    factor = centred_means(stats, weighting) * np.sqrt(_class_shares(stats, weighting))[:, None]
+    factor = centred_means(stats, weighting) * np.sqrt(class_shares(stats, weighting))[:, None]
     largest = float(np.abs(factor).max())
     if largest == 0:
         warn_degenerate("the class means coincide (S_B = 0): NC1 is infinite, or undefined without any spread")

@@ -10,6 +10,7 @@ from .._classifier import as_classifier
 from .._conventions import as_conventions
 from .._features import as_features
 from .._labels import as_labels, class_indices
+from .._rules import Rules
 from .._subject import Subject
 from ..metrics.variability import no_directions
 from ..passes import Decisions, Projection
@@ -27,7 +28,7 @@ class Nearest:
         subject = Subject(stats, head, as_conventions("ncfast", "papyan"))
         dtype = np.float64 if stats.feature_dtype == "float64" else np.float32
         self._projection = Projection(stats, no_directions(stats.num_features), subject.weighting, dtype)
-        self._decisions = Decisions(subject, self._projection, dtype)
+        self._decisions = Decisions(Rules.of(subject, dtype), self._projection)
 
     def add(self, features: Tensor, labels: Tensor) -> None:
         """Decide rows that are on the host."""

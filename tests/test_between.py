@@ -1,0 +1,72 @@
+"""S_B without its eigenvectors: near a simplex a Cholesky factor of the Gram matrix tells NC1 as well."""
+
+import numpy as np
+import pytest
+
+import ncfast
+import reference as ref
+from compare import accumulate
+from data import make_features
+from ncfast import passes
+from ncfast._classifier import Classifier
+from ncfast._conventions import as_conventions
+from ncfast._subject import Subject
+
+K, D = 80, 240
+
+
+def subject_of(features, labels, conventions=("ncfast", "papyan")):
+    stats = accumulate(features, labels, K, scatter=False)
+    return Subject(stats, Classifier(None, None), as_conventions(*conventions))
+
+
+@pytest.mark.parametrize("offset", [0, 1000])
+@pytest.mark.parametrize("imbalance", [1, 20])
+@pytest.mark.parametrize("conventions", [("ncfast", "papyan"), ("ncfast", "class"), ("zhu", "papyan")])
+def test_the_root_is_that_of_the_pseudo_inverse(conventions, imbalance, offset, rng):
+    features, labels = make_features(1600, D, K, 1e-3, offset, np.float64, rng, imbalance=imbalance)
+    between = subject_of(features, labels, conventions).between
+    assert between.find_root is not None
+    found = between.directions
+    assert not found.orthonormal
+    # About the mean of the class means, or the global one: eigenvectors of the factor about the same.
+    want = (between.basis / between.values**2) @ between.basis.T
+    got = (found.rows.T / found.values**2) @ found.rows
+    assert np.linalg.norm(got - want) <= 1e-11 * (1 + offset) * np.linalg.norm(want)
+    assert found.inverse_norm == pytest.approx(np.sqrt(np.linalg.norm(want, 2)), rel=1e-10)
+
+
+def test_a_long_frame_or_one_to_be_searched_keeps_its_eigenvectors(rng):
+    features, labels = make_features(800, D, K, 1e-3, 0, np.float64, rng)
+    features[:, 0] += 3 * labels  # one direction ten times longer than the others
+    assert subject_of(features, labels).between.find_root is None
+    features, labels = make_features(800, D, K, 1e-3, 0, np.float64, rng)
+    searched = subject_of(features, labels)
+    searched.will_search()
+    assert searched.between.directions.orthonormal
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("spread", [1e-2, 1e-4, 1e-6])
+@pytest.mark.parametrize(("offset", "imbalance"), [(0, 1), (1, 10), (100, 1)])
+def test_nc1_in_collapse(offset, imbalance, spread, dtype, rng):
+    features, labels = make_features(1600, D, K, spread, offset, dtype, rng, imbalance=imbalance)
+    report = ncfast.measure(features, labels)
+    assert any("projection" in step for step in report.plan)
+    want = ref.nc1_pinv(ref.two_pass(features, labels))
+    assert report["nc1_pinv"] == pytest.approx(want, rel=1e-5 if dtype is np.float32 else 1e-10)
+    other = ncfast.measure(features, labels, conventions="zhu")["nc1_pinv"]  # centred at the mean of the samples
+    assert other / K == pytest.approx(report["nc1_pinv"], rel=1e-6)
+
+
+@pytest.mark.parametrize(("spread", "offset", "felt"), [(1e-2, 1, False), (1e-5, 1, True), (1e-2, 1000, True)])
+def test_rounded_means_are_settled_where_they_are_felt(spread, offset, felt, rng, monkeypatch):
+    features, labels = make_features(1600, D, K, spread, offset, np.float32, rng)
+    want = ref.nc1_pinv(ref.two_pass(features, labels))
+    values = {}
+    for name, limit in (("as it is", passes._UNFELT), ("never", np.inf), ("always", 0.0)):
+        monkeypatch.setattr(passes, "_UNFELT", limit)
+        values[name] = ncfast.measure(features, labels)["nc1_pinv"]
+    assert values["as it is"] == values["always" if felt else "never"]
+    assert values["as it is"] == pytest.approx(want, rel=2e-7 if not felt else 1e-5)
+    assert values["always"] == pytest.approx(values["as it is"], rel=1e-8)
