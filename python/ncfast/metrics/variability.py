@@ -58,7 +58,7 @@ class BetweenClass:
 
     @cached_property
     def inverse_root(self) -> Float:
-        """R with ``S_B^+ = R^T R``, shape (r, d) or (K, d)."""
+        """R with ``S_B^+ = R^T R``, shape (r, d)."""
         if self.find_root is not None:
             return self.find_root()
         return np.ascontiguousarray((self.basis / self.values).T)
@@ -147,7 +147,7 @@ def between_of_factor(
         return int(min(most, np.count_nonzero(values > noise)))
 
     def root() -> Float:
-        found = lapack.inverse_root(gram) if shares is None or k > d else _pseudo_inverse(factor, shares)
+        found = lapack.inverse_root(gram) if shares is None or k > d else _inverse_root(factor, shares)
         return np.asarray(found / unit)
 
     values = None
@@ -162,13 +162,17 @@ def between_of_factor(
     return BetweenClass(values[:rank], values, lambda: rows[:rank].T)
 
 
-def _pseudo_inverse(factor: ScaledFrame, shares: Float) -> Float:
-    """``G^+ F``, F the (K, d) rows of a frame, no two dependent but that ``shares F = 0``, and ``G = F F^T``."""
-    gram = factor.by_classes
+def _inverse_root(factor: ScaledFrame, shares: Float) -> Float:
+    """R (K-1, d) with ``(F^T F)^+ = R^T R``, F the (K, d) rows of a frame that depend only by ``shares F = 0``.
+
+    With ``G = F F^T`` that is ``(G^+ F)^T G^+ F``. Its rows depend the same way: reflected, the last one is zero.
+    """
+    gram, lacking = factor.by_classes, shares / np.linalg.norm(shares)
     # What is added in the one direction that G lacks comes out again, since F lacks it too.
-    lacking = shares * np.sqrt(np.trace(gram) / gram.shape[0] / (shares @ shares))
-    root = lapack.inverse_root(gram + np.multiply.outer(lacking, lacking))
-    return _core.cross_gram(_core.gram(root.T), factor.rows.T)
+    root = lapack.inverse_root(gram + np.multiply.outer(lacking, lacking * (np.trace(gram) / gram.shape[0])))
+    rows = _core.cross_gram(_core.gram(root.T), factor.rows.T)
+    reflected: Float = rows[:-1] - np.multiply.outer(lacking[:-1] / (1.0 + lacking[-1]), rows[-1])
+    return reflected
 
 
 def class_shares(stats: ClassStatistics, weighting: str) -> Float:
