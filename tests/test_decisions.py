@@ -265,8 +265,9 @@ def rule_over(points, constants, centre, scale, dtype):
     levels = np.full(k + 64, 1e300)
     levels[:k] = constants
     offsets = (points @ centre + constants) * scale
+    norms = np.linalg.norm(points, axis=1)
     return AffineRule(
-        points, offsets - offsets.max(), centre, scale, room[:k], levels[:k], by_distance=False, dtype=dtype
+        points, norms, offsets - offsets.max(), centre, scale, room[:k], levels[:k], by_distance=False, dtype=dtype
     )
 
 

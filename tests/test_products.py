@@ -19,6 +19,13 @@ UNIT = 2.0**-24
 DEPTHS = (1, 31, 64, 65, 300, 1023, 1025, 2100)
 
 
+def rule_of(weights, offsets, *, points=None, constants=None):
+    """A rule at the origin; points and constants are weights and offsets unless they are given."""
+    points, constants = weights if points is None else points, offsets if constants is None else constants
+    origin, norms = np.zeros(weights.shape[1]), np.linalg.norm(weights, axis=1)
+    return AffineRule(weights, norms, offsets, origin, 1.0, points, constants, by_distance=False, dtype=np.float32)
+
+
 def rows_of_kind(kind: str, count: int, depth: int, rng: np.random.Generator) -> np.ndarray:
     rows = rng.standard_normal((count, depth))
     if kind == "spiky":  # a few entries tower above the others
@@ -131,9 +138,7 @@ def test_spiky_samples_are_decided_exactly(spike, num_features, rng):
     near = 1 - 10.0 ** rng.uniform(-7, -2, n)
     features -= (near * lead[:, 0] / (apart**2).sum(axis=1))[:, None] * apart
     features = features.astype(np.float32)
-    rule = AffineRule(
-        weights, np.zeros(k), np.zeros(num_features), 1.0, weights, np.zeros(k), by_distance=False, dtype=np.float32
-    )
+    rule = rule_of(weights, np.zeros(k))
     exact = features.astype(np.longdouble) @ weights.astype(np.longdouble).T
     np.testing.assert_array_equal(rule.decide(features, np.arange(n)), exact.argmax(axis=1))
 
@@ -149,7 +154,7 @@ def test_what_digits_leave_out_is_allowed_for(gap):
     offsets = np.full(k, -10.0)
     offsets[first] = 0.0
     offsets[second] = sample @ weights[first] - sample @ weights[second] - gap
-    rule = AffineRule(weights, offsets, np.zeros(d), 1.0, weights, offsets, by_distance=False, dtype=np.float32)
+    rule = rule_of(weights, offsets)
     samples = np.tile(sample, (40, 1)).astype(np.float32)
     assert (rule.decide(samples, np.arange(40)) == (first if gap > 0 else second)).all()
 
@@ -161,10 +166,7 @@ def test_whole_numbers_of_eight_bits_are_decided_exactly(num_features, rng):
     weights, features = (rng.integers(-127, 128, (m, num_features)).astype(np.float64) for m in (k, n))
     weights[:, 1:] *= rng.choice([-1, 1], k)[:, None] * np.sign(weights[:, 1:])  # of one sign a row: sums are large
     weights[:, 0] = features[:, 0] = 127
-    rule = AffineRule(
-        weights / 1024, np.zeros(k), np.zeros(num_features), 1.0, weights, np.zeros(k), by_distance=False,
-        dtype=np.float32,
-    )  # fmt: skip
+    rule = rule_of(weights / 1024, np.zeros(k), points=weights)
     decisions = rule.decide(features.astype(np.float32), np.arange(n))
     np.testing.assert_array_equal(decisions, (features @ weights.T).argmax(axis=1))
 
@@ -184,8 +186,6 @@ def test_what_first_digits_leave_out_is_allowed_for(whole, gap):
     offsets = np.full(k, -score)
     offsets[first] = gap * score
     offsets[second] = 0.0
-    rule = AffineRule(
-        weights / 1024, offsets / 1024, np.zeros(d), 1.0, weights, offsets, by_distance=False, dtype=np.float32
-    )
+    rule = rule_of(weights / 1024, offsets / 1024, points=weights, constants=offsets)
     decisions = rule.decide(np.tile(sample, (20, 1)).astype(np.float32), np.arange(20))
     assert (decisions == (first if gap > 0 else second)).all()

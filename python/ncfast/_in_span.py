@@ -53,11 +53,14 @@ class Reach:
         """Of the samples of a projection."""
         if projection.stats is stats:  # pivots are the means, rounded
             kind = np.finfo(projection.dtype)
-            lengths = np.sqrt(_core.row_products(rule.points, rule.points))
-            widening = float(kind.eps) * lengths + np.sqrt(stats.num_features) * float(kind.smallest_subnormal)
+            off = float(kind.eps) * np.sqrt(stats.mean_squares)
+            off += np.sqrt(stats.num_features) * float(kind.smallest_subnormal)
         else:
-            widening = np.sqrt(_core.row_distances(rule.points, projection.pivots.astype(np.float64), 1.0))
-        return cls(projection, rule, np.where(stats.present, widening, 0.0))
+            pivots = projection.pivots.astype(np.float64)
+            off = np.sqrt(_core.row_distances(rule.points, pivots, 1.0))[stats.present]
+        widening = np.zeros(stats.num_classes)
+        widening[stats.present] = off
+        return cls(projection, rule, widening)
 
     @cached_property
     def centres(self) -> Float:

@@ -228,6 +228,7 @@ class Subject:
         self._sweeps["means"] = sweep(
             self.scaled_means,
             uncentred=self.means,
+            uncentred_squares=self.stats.mean_squares,
             variances=np.ones(self.k),
             rivals=rivals,
             dtype=self._pair_products,

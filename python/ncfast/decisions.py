@@ -34,14 +34,15 @@ _BAND_VALUES = 4 << 20  # entries of a band of K x K products held at a time
 class AffineRule:
     """Decide the smallest k of the largest ``weights_k . (scale * (h - centre)) + offsets_k``.
 
-    weights (K, d); offsets (K,), -inf for a class that cannot win; centre (d,). `scale` and the weights carry powers
-    of two that keep float32 in range. `dtype` is that of the blocks.
+    weights (K, d), of lengths weight_norms (K,); offsets (K,), -inf for a class that cannot win; centre (d,). `scale`
+    and the weights carry powers of two that keep float32 in range. `dtype` is that of the blocks.
 
     Where rounding could matter the decision is made from the numbers the scores stand for: the largest
     ``constants_k + points_k . h``, or with `by_distance` ``constants_k - ||h - points_k||^2``.
     """
 
     weights: Float
+    weight_norms: Float
     offsets: Float
     centre: Float
     scale: float
@@ -59,12 +60,6 @@ class AffineRule:
     def max_weight_norm(self) -> float:
         """Longest weight vector."""
         return float(self.weight_norms.max())
-
-    @cached_property
-    def weight_norms(self) -> Float:
-        """Lengths of the weight vectors, shape (K,)."""
-        norms: Float = np.sqrt(_core.row_products(self.weights, self.weights))
-        return norms
 
     @cached_property
     def max_abs_offset(self) -> float:
@@ -104,21 +99,26 @@ def nearest_mean_rule(
     """Nearest class mean among the classes that have samples, `frame` theirs; ties go to the smallest class."""
     scale = _scale_with(frame, stats)
     weights = _for_all_classes(frame.rows if scale == frame.scale else frame.rows * (scale / frame.scale), stats)
-    offsets = -0.5 * _core.row_products(weights, weights)
-    offsets[~stats.present] = -np.inf
+    norms = _for_all_classes(frame.lengths * (scale / frame.scale), stats)
+    offsets = np.where(stats.present, -0.5 * norms**2, -np.inf)
     constants = np.where(stats.present, 0.0, -np.inf)
     points = _for_all_classes(stats.present_means, stats)
-    return AffineRule(weights, offsets, centre, scale, points, constants, by_distance=True, dtype=dtype)
+    return AffineRule(weights, norms, offsets, centre, scale, points, constants, by_distance=True, dtype=dtype)
 
 
 def linear_rule(weights: Float, bias: Float, nearest: AffineRule) -> AffineRule:
     """Largest logit ``W h + b``, at the scale and centre of another rule; ties go to the smallest class."""
-    longest = float(np.sqrt(_core.row_products(weights, weights).max()))
-    weight_scale = 1.0 if _LEAST < longest < 1.0 / _LEAST else unit_power(largest_magnitude(weights))
+    scaled, weight_scale = weights, 1.0
+    norms = np.sqrt(_core.row_products(weights, weights))
+    if not _LEAST < norms.max() < 1.0 / _LEAST:  # some squares may be out of range
+        weight_scale = unit_power(largest_magnitude(weights))
+        scaled = weights * weight_scale
+        norms = np.sqrt(_core.row_products(scaled, scaled))
     offsets = (products_with(weights, nearest.centre) + bias) * (weight_scale * nearest.scale)
     # Relative to the largest, which leaves no overflow and keeps what decides.
     return AffineRule(
-        weights if weight_scale == 1.0 else weights * weight_scale,
+        scaled,
+        norms,
         offsets - offsets.max(),
         nearest.centre,
         nearest.scale,
@@ -141,7 +141,7 @@ def _for_all_classes(rows: Float, stats: ClassStatistics) -> Float:
     """Rows of the classes with samples, among zeros for the others."""
     if stats.present.all():
         return rows
-    every = np.zeros((stats.num_classes, rows.shape[1]))
+    every = np.zeros((stats.num_classes, *rows.shape[1:]))
     every[stats.present] = rows
     return every
 

@@ -123,13 +123,23 @@ class ClassStatistics:
         means.setflags(write=False)
         return means
 
-    @property
+    @cached_property
     def _pivots_are_means(self) -> bool:
         """Whether adding the offsets would change nothing but the last bits."""
         if not self.present.all():
             return False
-        squares = _core.row_products(self.pivots, self.pivots)
-        return bool((self._explained / self.counts <= _LAST_BITS * squares).all())
+        return bool((self._explained / self.counts <= _LAST_BITS * self._pivot_squares).all())
+
+    @cached_property
+    def _pivot_squares(self) -> Float:
+        return _core.row_products(self.pivots, self.pivots)
+
+    @cached_property
+    def mean_squares(self) -> Float:
+        """Squared lengths of the class means with samples, shape (K',)."""
+        if self._pivots_are_means:
+            return self._pivot_squares
+        return _core.row_products(self.present_means, self.present_means)
 
     @cached_property
     def present_means(self) -> Float:
@@ -139,7 +149,7 @@ class ClassStatistics:
     @cached_property
     def longest_mean(self) -> float:
         """Length of the longest class mean."""
-        return float(np.sqrt(_core.row_products(self.present_means, self.present_means).max()))
+        return float(np.sqrt(self.mean_squares.max()))
 
     @cached_property
     def squared_deviations(self) -> Float:

@@ -215,6 +215,7 @@ def sweep(
     frame: ScaledFrame,
     *,
     uncentred: Float | None = None,
+    uncentred_squares: Float | None = None,
     variances: Float | None = None,
     kernel: str = "none",
     parameter: float = 0.0,
@@ -227,8 +228,9 @@ def sweep(
     ----------
     frame
         Its products are in `dtype`, everything else in float64.
-    uncentred
-        Vectors (K, d) that `frame`, before its scaling, was centred from: then `of_distance` is theirs.
+    uncentred, uncentred_squares
+        Vectors (K, d) that `frame`, before its scaling, was centred from: then `of_distance` is theirs. Their squared
+        lengths may be given.
     variances
         One per vector, shape (K,): asks for distances and CDNV.
     kernel, parameter
@@ -240,7 +242,8 @@ def sweep(
     if uncentred is not None:
         vectors = uncentred if frame.scale == 1.0 else uncentred * frame.scale
         common = vectors[0] - frame.rows[0]
-        squares = _core.row_products(vectors, vectors)
+        at_hand = frame.scale == 1.0 and uncentred_squares is not None
+        squares = uncentred_squares if at_hand else _core.row_products(vectors, vectors)
         shifts = products_with(frame.rows, common) + 0.5 * float(common @ common)
     trial = etf_target(frame.lengths.size, float(frame.squares.sum()))
     # What the singular values ask for anyway, and no larger than the frame.

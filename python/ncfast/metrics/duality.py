@@ -50,7 +50,7 @@ def alignment_etf(weights: ArrayLike, centred_means: ArrayLike) -> float:
     Zhu et al., NeurIPS 2021.
     """
     w, m = _scaled_pair(weights, centred_means, "centred_means")
-    return _distances(w, m, [_Alignment(w, m, etf_target)], "centred_means")[0]
+    return _distances(w, m, [_Alignment(w, m, _trace(w, m), etf_target)], "centred_means")[0]
 
 
 def alignment_of(weights: ArrayLike, means: ArrayLike) -> float:
@@ -68,7 +68,7 @@ def alignment_of(weights: ArrayLike, means: ArrayLike) -> float:
     Tirer, Bruna, ICML 2022.
     """
     w, m = _scaled_pair(weights, means, "means")
-    return _distances(w, m, [_Alignment(w, m, of_target)], "means")[0]
+    return _distances(w, m, [_Alignment(w, m, _trace(w, m), of_target)], "means")[0]
 
 
 def unc3(weights: ArrayLike, centred_means: ArrayLike) -> tuple[float, float]:
@@ -125,8 +125,14 @@ def cosines_of_pairs(w: ScaledFrame, m: ScaledFrame) -> tuple[float, float]:
 
 def alignments(w: ScaledFrame, m: ScaledFrame, centre: Float) -> tuple[float, float]:
     """`alignment_etf` of centred means and `alignment_of` of the means, which are ``m + centre``."""
-    etf, of = _distances(w, m, [_Alignment(w, m, etf_target), _Alignment(w, m, of_target, centre)], "centred_means")
+    trace = _trace(w, m)
+    asked = [_Alignment(w, m, trace, etf_target), _Alignment(w, m, trace, of_target, centre)]
+    etf, of = _distances(w, m, asked, "centred_means")
     return etf, of
+
+
+def _trace(w: ScaledFrame, m: ScaledFrame) -> float:
+    return float(_core.row_products(w.rows, m.rows).sum())
 
 
 class _Alignment:
@@ -136,6 +142,7 @@ class _Alignment:
         self,
         w: ScaledFrame,
         m: ScaledFrame,
+        trace: float,
         target_of: Callable[[int, float], TargetDistance],
         centre: Float | None = None,
     ) -> None:
@@ -144,8 +151,8 @@ class _Alignment:
         self.centre, self.target_of = centre, target_of
         norm = float(np.sqrt(max(m.norm**2 + 2.0 * float(c @ m.sums) + k * float(c @ c), 0.0)))
         self.factor = 1.0 / (w.norm * norm) if w.norm * norm > 0 else np.inf
-        self.shifts = products_with(w.rows, c)
-        trace = (float(_core.row_products(w.rows, m.rows).sum()) + float(self.shifts.sum())) * self.factor
+        self.shifts = np.zeros(k) if centre is None else products_with(w.rows, c)
+        trace = (trace + float(self.shifts.sum())) * self.factor
         # Where the two are far from aligned, the trace may be far too small for a trial norm, or negative.
         self.trace = max(trace, 1e-6)
         self.exact_trace = trace
