@@ -66,7 +66,7 @@ def best_rates() -> dict[str, float]:
     took = _quickest(lambda: _core.project(rows, labels, None, origin, 1.0, directions, np.ones(1), *outs))
     single = max(rates["float32"], operations / took)
     rule = AffineRule(
-        *(directions.astype(np.float64), np.zeros(4096), np.zeros(1024), 1.0),
+        *(directions.astype(np.float64), np.linalg.norm(directions, axis=1), np.zeros(4096), np.zeros(1024), 1.0),
         *(directions.astype(np.float64), np.zeros(4096)),
         by_distance=False,
         dtype=np.float32,
