@@ -11,6 +11,8 @@ from ncfast import passes
 from ncfast._classifier import Classifier
 from ncfast._conventions import as_conventions
 from ncfast._subject import Subject
+from ncfast.metrics._svd import well_conditioned
+from ncfast.metrics._sweep import scaled_frame
 
 K, D = 80, 240
 
@@ -75,3 +77,45 @@ def test_rounded_means_are_settled_where_they_are_felt(spread, offset, felt, rng
     assert values["as it is"] == values["always" if felt else "never"]
     assert values["as it is"] == pytest.approx(want, rel=2e-7 if not felt else 1e-5, abs=0)
     assert values["always"] == pytest.approx(values["as it is"], rel=1e-8, abs=0)
+
+
+def long_frame(kind, rng):
+    frame = rng.standard_normal((1500, 100))
+    if kind == "relu":
+        frame = np.maximum(frame, 0)
+    elif kind == "uneven":  # singular values far apart
+        frame *= np.geomspace(1, 0.02, 100)
+    elif kind == "heavy":  # a few vectors hold nearly all of it
+        frame *= np.exp(2 * rng.standard_normal((1500, 1)))
+    return frame - frame.mean(axis=0)
+
+
+@pytest.mark.parametrize(("kind", "in_float32"), [("even", True), ("relu", True), ("uneven", False), ("heavy", False)])
+def test_float32_products_serve_even_spectra_alone(kind, in_float32, rng):
+    frame = long_frame(kind, rng)
+    scaled = scaled_frame(frame, np.float32)
+    gram, values = well_conditioned(scaled, 100)
+    assert gram is (scaled if in_float32 else scaled.exact).by_features
+    assert (gram == gram.T).all()
+    want = np.linalg.svd(frame, compute_uv=False)
+    assert np.abs(values / scaled.scale / want - 1).max() <= (1e-6 if in_float32 else 1e-11)
+
+
+@pytest.mark.parametrize("precision", ["feature", "double"])
+@pytest.mark.parametrize("kind", ["even", "uneven"])
+def test_a_report_of_many_more_classes_than_features(kind, precision, rng):
+    means = long_frame(kind, rng)
+    labels = np.repeat(np.arange(1500), 3)
+    features = (means[labels] + 1e-3 * rng.standard_normal((4500, 100))).astype(np.float32)
+    weights = means + 0.3 * rng.standard_normal(means.shape)
+    report = ncfast.measure(features, labels, weights, precision=precision)
+    moments = ref.two_pass(features, labels)
+    centred = ref.centred_means(moments).astype(np.float64)
+    rtol = 1e-10 if precision == "double" else 1e-6
+    assert report["nc1_pinv"] == pytest.approx(ref.nc1_pinv(moments), rel=rtol, abs=0)
+    for name, frame in (("means", centred), ("weights", weights)):
+        want = ref.spectrum(frame)
+        for key in ("condition_number", "stable_rank", "effective_rank", "rank"):
+            assert report[f"{name}_{key}"] == pytest.approx(want[key], rel=rtol)
+    want = ref.matrix_distance(weights @ centred.T, ref.simplex(1500))
+    assert report["nc3_alignment_etf"] == pytest.approx(want, rel=rtol)

@@ -27,7 +27,8 @@ template <class T>
 Rows<T> rows_of(const Array<T>& array, const char* name) {
     constexpr auto size = static_cast<py::ssize_t>(sizeof(T));
     require(array.ndim() == 2, name, "two-dimensional");
-    require(array.size() == 0 || array.shape(1) == 1 || array.strides(1) == size, name, "contiguous along its rows");
+    require(array.size() == 0 || array.shape(1) == 1 || array.strides(1) == size, name,
+            "contiguous along its rows");
     require(array.shape(0) <= 1 || (array.strides(0) >= 0 && array.strides(0) % size == 0), name,
             "a forward, element-aligned stack of rows");
     return {array.data(), array.shape(0), array.shape(1),
@@ -70,7 +71,8 @@ T* dense_out(Array<T>& array, Index size, const char* name) {
     return array.mutable_data();
 }
 
-inline double work_of(const Rows<double>& rows, double per_value) {
+template <class T>
+double work_of(const Rows<T>& rows, double per_value) {
     return static_cast<double>(rows.rows) * static_cast<double>(rows.cols) * per_value;
 }
 

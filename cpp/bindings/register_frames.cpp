@@ -72,6 +72,16 @@ py::tuple centre(const Array<double>& vectors, const Array<double>& centre) {
     return py::make_tuple(centred, squares);
 }
 
+Array<double> mirror(const Array<double>& lower) {
+    const Index size = rows_of(lower, "lower").rows;
+    Array<double> full({size, size});
+    const MirrorJob job{dense(lower, size * size, "lower"), size, full.mutable_data(),
+                        threads_for(static_cast<double>(size) * static_cast<double>(size))};
+    py::gil_scoped_release release;
+    kernels().mirror(job);
+    return full;
+}
+
 Array<float> rounded(const Array<double>& vectors) {
     const Rows<double> v = rows_of(vectors, "vectors");
     Array<float> out({v.rows, v.cols});
@@ -105,6 +115,7 @@ void register_frames(py::module_& module) {
                py::arg("factor"));
     module.def("frame_mean", &frame_mean, py::arg("vectors").noconvert(), py::arg("shares").noconvert());
     module.def("centre", &centre, py::arg("vectors").noconvert(), py::arg("centre").noconvert());
+    module.def("mirror", &mirror, py::arg("lower").noconvert());
     module.def("rounded", &rounded, py::arg("vectors").noconvert());
     module.def("rounding", &rounding, py::arg("means").noconvert(), py::arg("spreads").noconvert(),
                py::arg("shares").noconvert(), py::arg("least"), py::arg("unit"));

@@ -49,19 +49,20 @@ void accumulate_rows(const Array<T>& features, const Array<Index>& labels, const
     accumulate(h, y, w, double_products, state);
 }
 
-void rank_update(const Array<double>& vectors, double sign, Array<double>& scatter,
+template <class T>
+void rank_update(const Array<T>& vectors, double sign, Array<double>& scatter,
                  const std::optional<Array<double>>& factors) {
-    const Rows<double> v = rows_of(vectors, "vectors");
-    const ScatterJob<double> job{v,
-                                 nullptr,
-                                 factors ? dense(*factors, v.rows, "factors") : nullptr,
-                                 nullptr,
-                                 nullptr,
-                                 sign,
-                                 dense_out(scatter, v.cols * v.cols, "scatter"),
-                                 threads_for(work_of(v, static_cast<double>(v.cols)))};
+    const Rows<T> v = rows_of(vectors, "vectors");
+    const ScatterJob<T> job{v,
+                            nullptr,
+                            factors ? dense(*factors, v.rows, "factors") : nullptr,
+                            nullptr,
+                            nullptr,
+                            sign,
+                            dense_out(scatter, v.cols * v.cols, "scatter"),
+                            threads_for(work_of(v, static_cast<double>(v.cols)))};
     py::gil_scoped_release release;
-    if (v.rows > 0) kernels().f64.scatter(job);
+    if (v.rows > 0) feature_kernels<T>().scatter(job);
 }
 
 template <class T>
@@ -72,6 +73,8 @@ void register_for(py::module_& module) {
                py::arg("masses").noconvert(), py::arg("pivots").noconvert(), py::arg("sums").noconvert(),
                py::arg("squares").noconvert(), py::arg("pooled").noconvert(),
                py::arg("class_pooled").noconvert(), py::arg("double_products"));
+    module.def("rank_update", &rank_update<T>, py::arg("vectors").noconvert(), py::arg("sign"),
+               py::arg("scatter").noconvert(), py::arg("factors").noconvert() = py::none());
 }
 
 }  // namespace
@@ -79,8 +82,6 @@ void register_for(py::module_& module) {
 void register_statistics(py::module_& module) {
     register_for<float>(module);
     register_for<double>(module);
-    module.def("rank_update", &rank_update, py::arg("vectors").noconvert(), py::arg("sign"),
-               py::arg("scatter").noconvert(), py::arg("factors").noconvert() = py::none());
 }
 
 }  // namespace ncfast::bindings

@@ -246,6 +246,14 @@ struct RoundingJob {
     int threads;
 };
 
+/// full = the symmetric matrix of `size` rows with this lower triangle.
+struct MirrorJob {
+    const double* lower;
+    Index size;
+    double* full;
+    int threads;
+};
+
 /// product = A B^T. With `symmetric` (B is A) the upper triangle mirrors the lower.
 struct GramJob {
     Matrix<double> left;

@@ -110,6 +110,26 @@ void rounded(const RoundedJob& job) {
     }
 }
 
+void mirror(const MirrorJob& job) {
+    const Index size = job.size;
+#pragma omp parallel for schedule(dynamic) num_threads(job.threads) if (job.threads > 1)
+    for (Index first = 0; first < size; first += kBand) {
+        const Index end = smaller(first + kBand, size);
+        for (Index i = first; i < end; ++i) {
+            std::memcpy(job.full + i * size, job.lower + i * size,
+                        static_cast<std::size_t>(i + 1) * sizeof(double));
+        }
+        // Above the diagonal a square at a time, so that both are read and written by whole cache lines.
+        for (Index start = first; start < size; start += kBand) {
+            for (Index i = first; i < end; ++i) {
+                for (Index j = larger(start, i + 1); j < smaller(start + kBand, size); ++j) {
+                    job.full[i * size + j] = job.lower[j * size + i];
+                }
+            }
+        }
+    }
+}
+
 void rounding(const RoundingJob& job) {
     const Index cols = job.means.cols;
     const double least = job.least, unit = job.unit;

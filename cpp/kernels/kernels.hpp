@@ -27,6 +27,7 @@ void row_distances(const RowDistancesJob& job);
 void frame_mean(const FrameMeanJob& job);
 void centre(const CentreJob& job);
 void rounded(const RoundedJob& job);
+void mirror(const MirrorJob& job);
 void rounding(const RoundingJob& job);
 
 void ufm_tails(const ufm::Chain& chain, int threads);

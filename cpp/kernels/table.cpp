@@ -28,6 +28,7 @@ const KernelTable table = {feature_kernels<float>(),
                            frame_mean,
                            centre,
                            rounded,
+                           mirror,
                            rounding,
                            {ufm_tails, ufm_columns, ufm_chain_gradient, ufm_update, ufm_levels}};
 

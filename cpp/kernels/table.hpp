@@ -39,6 +39,7 @@ struct KernelTable {
     void (*frame_mean)(const FrameMeanJob&);
     void (*centre)(const CentreJob&);
     void (*rounded)(const RoundedJob&);
+    void (*mirror)(const MirrorJob&);
     void (*rounding)(const RoundingJob&);
     UfmKernels ufm;
 };

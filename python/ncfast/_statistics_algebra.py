@@ -17,22 +17,10 @@ if TYPE_CHECKING:
 Float = NDArray[np.float64]
 NOT_GIVEN = np.empty(0, dtype=np.int64)
 """In place of rows: those that the counts are."""
-_BAND = 64
 _SPLIT = (
     "the pooled scatter cannot be split by class; collect it with Accumulator(..., scatter='class'),"
     " or do without it (scatter=False)"
 )
-
-
-def mirror(lower: Float) -> Float:
-    """Return the symmetric matrix with this lower triangle."""
-    full = lower.copy()
-    for start in range(0, full.shape[0], _BAND):
-        band = slice(start, start + _BAND)
-        full[band, start + _BAND :] = lower[start + _BAND :, band].T
-        full[band, band] = np.tril(lower[band, band])
-        full[band, band] += np.tril(lower[band, band], -1).T
-    return full
 
 
 def merge(ours: ClassStatistics, theirs: ClassStatistics) -> ClassStatistics:
@@ -68,7 +56,7 @@ def _merged_scatters(ours: ClassStatistics, theirs: ClassStatistics, shift: Floa
     pooled = ours.pooled + theirs.pooled
     _core.rank_update(added, 1.0, pooled)
     _core.rank_update(removed, -1.0, pooled)
-    return {"pooled": mirror(pooled)}
+    return {"pooled": _core.mirror(pooled)}
 
 
 def _require_match(ours: ClassStatistics, theirs: ClassStatistics) -> None:

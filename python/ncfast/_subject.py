@@ -206,7 +206,7 @@ class Subject:
                 self.spectra[name] = spectrum_of(self.between.factor_values * np.sqrt(self.k), (self.k, self.d))
             else:  # the factor of S_B would weigh the means by their counts
                 frame = self.scaled(name)
-                values = singular_values(frame.rows, frame.smaller_gram)
+                values = singular_values(frame)
                 self.spectra[name] = spectrum_of(values / frame.scale, (self.k, self.d))
         return self.spectra[name]
 
@@ -237,7 +237,7 @@ class Subject:
 
     @property
     def _pair_products(self) -> type[np.floating[Any]]:
-        """Precision of the products of pairs.
+        """Precision of the products of pairs, and of Gram matrices of features.
 
         More than twice as many vectors as dimensions have cosines of about d^(-1/2), whatever they are: then float32
         costs no digit that counts, neither of a cosine nor of a distance. Nearer to a simplex every digit may count.
@@ -247,12 +247,12 @@ class Subject:
     @cached_property
     def scaled_means(self) -> ScaledFrame:
         """Centred means at a scale where their squares are in range."""
-        return scaled_frame(self.centred)
+        return scaled_frame(self.centred, self._pair_products)
 
     @cached_property
     def scaled_weights(self) -> ScaledFrame:
         """The classifier at such a scale."""
-        return scaled_frame(self.weights)
+        return scaled_frame(self.weights, self._pair_products)
 
     def scaled(self, name: str) -> ScaledFrame:
         """Vectors of a frame at such a scale."""

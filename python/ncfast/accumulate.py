@@ -14,7 +14,7 @@ from ._choices import as_choice, as_count, as_scatter, require_memory
 from ._features import Block, Features, as_features
 from ._labels import as_labels, as_num_classes, class_indices
 from ._screen import OVERFLOW, screen
-from ._statistics_algebra import NOT_GIVEN, mirror
+from ._statistics_algebra import NOT_GIVEN
 from ._weights import Batch, Float, as_sample_weights, leave_out, require_range
 from .statistics import ClassStatistics
 
@@ -267,8 +267,8 @@ class Accumulator:
             pivots=pivots,
             sums=sums,
             square_sums=squares,
-            pooled=None if self._pooled is None else mirror(self._pooled),
+            pooled=None if self._pooled is None else _core.mirror(self._pooled),
             feature_dtype=self._dtype,
-            class_pooled=None if by_class is None else np.stack([mirror(lower) for lower in by_class]),
+            class_pooled=None if by_class is None else np.stack([_core.mirror(lower) for lower in by_class]),
             rows=NOT_GIVEN if masses is None else counts,
         )

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _core, _statistics_algebra, _statistics_file
-from ._statistics_algebra import NOT_GIVEN, mirror
+from ._statistics_algebra import NOT_GIVEN
 
 Float = NDArray[np.float64]
 Int = NDArray[np.int64]
@@ -177,7 +177,7 @@ class ClassStatistics:
         if felt.any():
             lower = lower.copy()
             _core.rank_update(self.sums[felt], -1.0, lower, 1.0 / np.sqrt(self._divisors[felt]))
-        scatter = mirror(lower)
+        scatter = _core.mirror(np.ascontiguousarray(lower))
         scatter.setflags(write=False)
         return scatter
 

@@ -11,7 +11,6 @@ from numpy.typing import ArrayLike, NDArray
 from .. import _core
 from .._features import Block, Features, as_features
 from .._lapack import eigh
-from .._statistics_algebra import mirror
 
 Float = NDArray[np.float64]
 _BLOCK_VALUES = 4 << 20  # values held at a time: 32 MiB
@@ -63,7 +62,7 @@ def sample_scatter(source: Features, mean: Float) -> Float:
     lower = np.zeros((source.cols, source.cols))
     for _, rows in sample_blocks(source):
         _core.rank_update(rows - mean, 1.0, lower)
-    return mirror(lower)
+    return _core.mirror(lower)
 
 
 def principal_axes(scatter: Float, count: int) -> Float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _core
-from .._frame import in_dtype, largest_magnitude, products_with, unit_power, warn_degenerate
+from .._frame import largest_magnitude, products_with, unit_power, warn_degenerate
 from ._targets import etf_target, of_target
 
 Float = NDArray[np.float64]
@@ -23,7 +23,7 @@ class ScaledFrame:
     """A (K, d) frame times the power of two `scale`, the lengths of its rows, and vectors along them.
 
     `directions` are the rows themselves but where some are so short that their squares would vanish; `inverses` (K,)
-    are one over their lengths, 0 for a zero row.
+    are one over their lengths, 0 for a zero row. `products` is the precision of products where rows outnumber columns.
     """
 
     rows: Float
@@ -31,6 +31,7 @@ class ScaledFrame:
     directions: Float
     inverses: Float
     scale: float
+    products: type[np.floating[Any]] = np.float64
 
     @property
     def squares(self) -> Float:
@@ -49,9 +50,23 @@ class ScaledFrame:
         return sums
 
     @cached_property
+    def exact(self) -> ScaledFrame:
+        """The same with products in float64."""
+        return self if self.products is np.float64 else replace(self, products=np.float64)
+
+    @cached_property
+    def single(self) -> NDArray[np.float32]:
+        """Directions in float32."""
+        return _core.rounded(self.directions)
+
+    @cached_property
     def by_features(self) -> Float:
         """Gram matrix of the columns, shape (d, d)."""
-        return _core.gram(self.rows.T)
+        if self.products is np.float64 or self.directions is not self.rows:
+            return _core.gram(self.rows.T)
+        lower = np.zeros((self.rows.shape[1],) * 2)
+        _core.rank_update(self.single, 1.0, lower)
+        return _core.mirror(lower)
 
     @cached_property
     def by_classes(self) -> Float:
@@ -72,7 +87,7 @@ class ScaledFrame:
         return False
 
 
-def scaled_frame(frame: Float) -> ScaledFrame:
+def scaled_frame(frame: Float, products: type[np.floating[Any]] = np.float64) -> ScaledFrame:
     """Bring a frame to a scale where its squares are in range, of float32 too; most are, and are not copied."""
     rows = np.ascontiguousarray(frame)
     lengths = np.sqrt(_core.row_products(rows, rows))
@@ -84,13 +99,13 @@ def scaled_frame(frame: Float) -> ScaledFrame:
             rows = rows * scale
             lengths = np.sqrt(_core.row_products(rows, rows))
     if lengths.min() > _SHORT:
-        return ScaledFrame(rows, lengths, rows, 1.0 / lengths, scale)
+        return ScaledFrame(rows, lengths, rows, 1.0 / lengths, scale, products)
     # Each row by a power of two of its own: its squares stay in range however short it is among the others.
     _, exponents = np.frexp(np.maximum(rows.max(axis=1), -rows.min(axis=1)))
     directions = np.ldexp(rows, -exponents[:, None])
     norms = np.sqrt(_core.row_products(directions, directions))
     inverses = np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0)
-    return ScaledFrame(rows, np.ldexp(norms, exponents), directions, inverses, scale)
+    return ScaledFrame(rows, np.ldexp(norms, exponents), directions, inverses, scale, products)
 
 
 @dataclass(frozen=True)
@@ -249,7 +264,7 @@ def sweep(
     # What the singular values ask for anyway, and no larger than the frame.
     known = dtype is np.float64 and frame.directions is frame.rows and frame.rows.shape[0] <= frame.rows.shape[1]
     found = _core.pairs(
-        directions=in_dtype(frame.directions, dtype),
+        directions=frame.single if dtype is np.float32 else frame.directions,
         products=frame.by_classes if known else None,
         inverses=frame.inverses,
         frame=frame.rows,

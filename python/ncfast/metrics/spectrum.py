@@ -45,7 +45,7 @@ def spectrum(vectors: ArrayLike) -> Spectrum:
         The frame. For class means, subtract the global mean first.
     """
     frame = scaled_frame(as_frame(vectors))
-    return spectrum_of(singular_values(frame.rows, frame.smaller_gram) / frame.scale, frame.rows.shape)
+    return spectrum_of(singular_values(frame) / frame.scale, frame.rows.shape)
 
 
 def spectrum_of(values: NDArray[np.float64], shape: tuple[int, int]) -> Spectrum:

@@ -14,7 +14,7 @@ from .. import _lapack as lapack
 from .._choices import as_choice
 from .._frame import largest_magnitude, unit_power, warn_degenerate
 from ..statistics import ClassStatistics
-from ._svd import LEAST_RATIO, thin_svd, well_conditioned_values
+from ._svd import LEAST_RATIO, thin_svd, well_conditioned
 from ._sweep import PairSweep, ScaledFrame, scaled_frame, sweep
 from ._within import pooled_by, sample_shares
 
@@ -139,24 +139,28 @@ def between_of_factor(
     a simplex, is factored without directions, which are then found once they are asked for.
     """
     k, d = factor.rows.shape
-    unit, gram = np.sqrt(share) / factor.scale, factor.smaller_gram
+    unit = np.sqrt(share) / factor.scale
     most = min(d, k - 1)
 
     def rank_of(values: Float) -> int:
         noise = max(max(k, d) * float(np.finfo(np.float64).eps) * float(values[0]), rounding_of_means(stats))
         return int(min(most, np.count_nonzero(values > noise)))
 
-    def root() -> Float:
-        found = lapack.inverse_root(gram) if shares is None or k > d else _inverse_root(factor, shares)
-        return np.asarray(found / unit)
+    def directions() -> tuple[Float, Float]:
+        return thin_svd(factor.rows, most, factor.exact.smaller_gram)
 
-    values = None
+    found = None
     if k > d or shares is not None:
-        values = well_conditioned_values(gram, most, LEAST_RATIO if k > d else _NEAR_SIMPLEX)
-    if values is not None and rank_of(values * unit) == most:
-        values = values * unit
-        return BetweenClass(values[:most], values, lambda: thin_svd(factor.rows, most, gram)[1].T, root)
-    values, rows = thin_svd(factor.rows, most, gram)
+        found = well_conditioned(factor, most, LEAST_RATIO if k > d else _NEAR_SIMPLEX)
+    if found is not None and rank_of(found[1] * unit) == most:
+        gram, values = found[0], found[1] * unit
+
+        def root() -> Float:
+            inverse = lapack.inverse_root(gram) if shares is None or k > d else _inverse_root(factor, shares)
+            return np.asarray(inverse / unit)
+
+        return BetweenClass(values[:most], values, lambda: directions()[1].T, root)
+    values, rows = directions()
     values = values * unit
     rank = rank_of(values)
     return BetweenClass(values[:rank], values, lambda: rows[:rank].T)

@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from .._statistics_algebra import mirror
+from .. import _core
 from ..statistics import ClassStatistics
 from . import _compensated, _portable
 from ._arithmetic import power_of_two
@@ -174,7 +174,7 @@ class Native(Engine):
         arrays = {name: tensor.numpy().copy() for name, tensor in self._state.items()}
         arrays["square_sums"] = arrays.pop("squares")
         pooled = arrays.pop("scatter", None)
-        full = None if pooled is None else mirror(pooled)
+        full = None if pooled is None else _core.mirror(pooled)
         return ClassStatistics(**arrays, pooled=full, feature_dtype=feature_dtype)
 
     def moments(self) -> Moments:
