@@ -46,35 +46,48 @@ Tile tile_at(Index t, Index strip, Index d) {
     return {row * strip, col * strip, smaller(strip, d - row * strip), smaller(strip, d - col * strip)};
 }
 
-// Writes scale * root * (h - pivot) of the row at this position and returns its largest magnitude. Without
-// pivots `zeros` stand for them.
-template <class T, class P>
-P centre_row(const ScatterJob<T>& job, const double* zeros, double scale, Index position, Index target,
-             const Panels<P>& z) {
-    constexpr Index kCols = kPanelCols<P>;
-    const Rows<T>& h = job.features;
+// A row, what to take from it and what to multiply the rest with; rows without a label are left out.
+template <class T>
+struct Deviation {
+    const T* row;
+    const double* pivot;
+    double scale;
+    bool is_left_out;
+};
+
+// Without pivots `zeros` stand for them.
+template <class T>
+Deviation<T> deviation_at(const ScatterJob<T>& job, const double* zeros, double scale, Index position) {
     const Index source = job.order != nullptr ? job.order[position] : position;
-    if (job.roots != nullptr) scale *= job.roots[position];
-    const T* row = h.data + source * h.stride;
     const Index label = job.pivots != nullptr ? job.labels[source] : 0;
-    const double* pivot = job.pivots != nullptr ? job.pivots + larger<Index>(label, 0) * h.cols : zeros;
+    return {job.features.data + source * job.features.stride,
+            job.pivots != nullptr ? job.pivots + larger<Index>(label, 0) * job.features.cols : zeros,
+            job.roots != nullptr ? scale * job.roots[position] : scale, label < 0};
+}
+
+// Writes one and returns its largest magnitude. The next, and its pivot, come from anywhere in memory: they
+// are asked for meanwhile.
+template <class T, class P>
+P centre_row(const Deviation<T>& of, const Deviation<T>& next, Index cols, Index target, const Panels<P>& z) {
+    constexpr Index kCols = kPanelCols<P>;
     P tops[kCols] = {};
-    for (Index first = 0; first < h.cols; first += kCols) {
+    for (Index first = 0; first < cols; first += kCols) {
         P* out = z.at(first, target);
         const auto centre = [&](Index width) {
             for (Index j = 0; j < width; ++j) {
-                const P x = static_cast<P>(scale * (static_cast<double>(row[first + j]) - pivot[first + j]));
-                out[j] = x;
-                tops[j] = larger(tops[j], x < 0 ? -x : x);
+                const double x = static_cast<double>(of.row[first + j]) - of.pivot[first + j];
+                out[j] = static_cast<P>(of.scale * x);
+                tops[j] = larger(tops[j], out[j] < 0 ? -out[j] : out[j]);
             }
         };
-        if (label < 0) {
-            std::memset(out, 0, kCols * sizeof(P));
-        } else if (first + kCols <= h.cols) {
+        for (Index j = first; j < first + kCols; j += 8) __builtin_prefetch(next.pivot + j, 0, 2);
+        for (Index j = first; j < first + kCols; j += 64 / sizeof(T)) __builtin_prefetch(next.row + j, 0, 2);
+        if (of.is_left_out || first + kCols > cols) std::memset(out, 0, kCols * sizeof(P));
+        if (of.is_left_out) continue;
+        if (first + kCols <= cols) {
             centre(kCols);
         } else {
-            std::memset(out, 0, kCols * sizeof(P));
-            centre(h.cols - first);
+            centre(cols - first);
         }
     }
     P top = 0;
@@ -95,9 +108,12 @@ double safe_scale(double top) {
 template <class T, class P>
 P centre_rows(const ScatterJob<T>& job, const double* zeros, double scale, Index start, Index rows,
               Index slice, const Panels<P>& z) {
+    const Index end = smaller(rows, (slice + 1) * kSlice);
     P top = 0;
-    for (Index i = slice * kSlice; i < smaller(rows, (slice + 1) * kSlice); ++i) {
-        top = larger(top, centre_row<T, P>(job, zeros, scale, start + i, i, z));
+    for (Index i = slice * kSlice; i < end; ++i) {
+        const auto of = deviation_at(job, zeros, scale, start + i);
+        const auto next = deviation_at(job, zeros, scale, start + smaller(i + 1, end - 1));
+        top = larger(top, centre_row<T, P>(of, next, job.features.cols, i, z));
     }
     return top;
 }

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from .. import _core
 from .. import _lapack as lapack
 from .._choices import as_choice
-from .._frame import largest_magnitude, unit_power, warn_degenerate
+from .._frame import largest_magnitude, row_bands, unit_power, warn_degenerate
 from ..statistics import ClassStatistics
 from ._svd import LEAST_RATIO, thin_svd, well_conditioned
 from ._sweep import PairSweep, ScaledFrame, scaled_frame, sweep
@@ -21,6 +21,7 @@ from ._within import pooled_by, sample_shares
 Float = NDArray[np.float64]
 _LEAST_MEAN = 2.0**-490
 _NEAR_SIMPLEX = 0.1
+_BAND_VALUES = 1 << 18
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,13 +44,15 @@ class BetweenClass:
 
     `basis` (d, r) holds the orthonormal v_j, `values` (r,) is positive and falls; r <= min(d, K-1).
     `factor_values` (min(K, d),) are all singular values of the factor, those that count as zero too.
-    `find_basis` is asked for the basis if that is wanted, `find_root`, if there is one, for R with ``S_B^+ = R^T R``.
+    `find_basis` is asked for the basis if that is wanted, `find_root`, if there is one, for R with ``S_B^+ = R^T R``,
+    which may be lower triangular.
     """
 
     values: Float
     factor_values: Float
     find_basis: Callable[[], Float]
     find_root: Callable[[], Float] | None = None
+    root_is_lower: bool = False
 
     @cached_property
     def basis(self) -> Float:
@@ -159,7 +162,7 @@ def between_of_factor(
             inverse = lapack.inverse_root(gram) if shares is None or k > d else _inverse_root(factor, shares)
             return np.asarray(inverse / unit)
 
-        return BetweenClass(values[:most], values, lambda: directions()[1].T, root)
+        return BetweenClass(values[:most], values, lambda: directions()[1].T, root, root_is_lower=k > d)
     values, rows = directions()
     values = values * unit
     rank = rank_of(values)
@@ -231,8 +234,13 @@ def nc1_of_scatter(stats: ClassStatistics, between: BetweenClass, weighting: str
     classes = int(stats.present.sum())
     if between.values.size == 0:
         return nc1_of_spread(np.empty(0), between.directions, classes, float(stats.squared_deviations.sum()))
-    root = between.inverse_root
-    along = _core.row_products(root, _core.cross_gram(root, pooled.scatter))
+    root, scatter = between.inverse_root, pooled.scatter
+    rank, d = root.shape
+    along = np.empty(rank)
+    for band in row_bands(rank, d, _BAND_VALUES):
+        end = band.stop if between.root_is_lower else d
+        rows = root[band, :end]
+        along[band] = _core.row_products(rows, _core.cross_gram(rows, scatter[:end, :end]))
     return float(np.maximum(along, 0.0).sum()) / pooled.num_samples / classes
 
 
