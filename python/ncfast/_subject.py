@@ -22,7 +22,7 @@ from .metrics._sweep import PairSweep, Rivals, ScaledFrame, scaled_frame, sweep
 from .metrics._within import sample_shares
 from .metrics.class_rank import mean_and_max
 from .metrics.duality import alignments, cosines_of_pairs, difference
-from .metrics.geometry import spread_of_norms
+from .metrics.geometry import shape_metrics
 from .metrics.spectrum import Spectrum, spectrum_of, tightness_of
 from .metrics.variability import (
     BetweenClass,
@@ -136,39 +136,33 @@ class Subject:
             if self.conventions.weighting == "sample":
                 return between_class(self.stats, "sample")
             # About whichever mean: one of the class means' combinations, which leaves the rank at K-1.
-            shares = None if self._searches else class_shares(self.stats, self.centring)
+            shares = None if self._known.get("is searched") else class_shares(self.stats, self.centring)
             between = between_of_factor(self.stats, self.scaled_means, 1.0 / self.k, shares=shares)
             if between.find_root is not None and "nc1_pinv" in self.wanted:
                 # While the other thread is still busy.
                 if self.stats.pooled is None:
                     _ = between.directions
                 else:
-                    self._nc1.append(nc1_of_scatter(self.stats, between, self.weighting))
+                    self._known["nc1"] = nc1_of_scatter(self.stats, between, self.weighting)
             return between
 
     def will_search(self) -> None:
         """Know before S_B is factored that its orthonormal directions are wanted."""
-        self._searches.append(True)
+        self._known["is searched"] = True
 
     @cached_property
-    def _searches(self) -> list[bool]:
-        return []
-
-    @cached_property
-    def _nc1(self) -> list[float]:
-        """NC1 from the scatter, once it is found."""
-        return []
+    def _known(self) -> dict[str, float]:
+        return {}
 
     @contextmanager
     def _beside(self) -> Iterator[None]:
         """Find what will be wanted of large weights in another thread meanwhile: LAPACK leaves all but one idle."""
-        tasks: list[Callable[[], object]] = []
-        if "weights_rank" in self.wanted:
-            tasks.append(lambda: self.spectrum("weights"))
-        if "nc3_alignment_etf" in self.wanted:
-            tasks.append(lambda: self.alignments)
-        if "nc2_equiangularity_weights" in self.wanted:
-            tasks.append(lambda: self.pairs("weights"))
+        of_weights: dict[str, Callable[[], object]] = {
+            "weights_rank": lambda: self.spectrum("weights"),
+            "nc3_alignment_etf": lambda: self.alignments,
+            "nc2_equiangularity_weights": lambda: self.pairs("weights"),
+        }
+        tasks = [task for key, task in of_weights.items() if key in self.wanted]
         if not tasks or min(self.k, self.d) < _WORTH_A_THREAD or get_num_threads() < 2:
             yield
             return
@@ -265,7 +259,7 @@ class Subject:
     def shape(self, name: str) -> dict[str, float]:
         """Metrics of a frame that are computed together, by key."""
         if name not in self._shapes:
-            values = _frame_metrics(name, self.pairs(name), self.spectrum(name))
+            values = shape_metrics(name, self.pairs(name), self.spectrum(name))
             if ddof := self.conventions.norms_ddof:
                 values[f"nc2_equinorm_{name}"] *= float(np.sqrt(self.k / (self.k - ddof)))
             if name == "means":
@@ -313,7 +307,9 @@ class Subject:
     def nc1_pinv(self) -> float:
         """NC1 from the scatter."""
         between = self.between
-        return self.nc1_scaled(self._nc1[0] if self._nc1 else nc1_of_scatter(self.stats, between, self.weighting))
+        if "nc1" not in self._known:
+            self._known["nc1"] = nc1_of_scatter(self.stats, between, self.weighting)
+        return self.nc1_scaled(self._known["nc1"])
 
     def nc1_svd_ratio(self) -> float:
         """NC1 by leading eigenvalues."""
@@ -391,17 +387,3 @@ class Subject:
         decay = self.decays.get("weight_decay", 0.0)
         split = metrics.mse_split_statistics(self.stats, self.head.weights, self.head.bias, weight_decay=decay)
         return split.nc1, split.nc23, split.off_path
-
-
-def _frame_metrics(name: str, pairs: PairSweep, spectrum: Spectrum) -> dict[str, float]:
-    return {
-        f"nc2_equinorm_{name}": spread_of_norms(pairs.frame.lengths),
-        f"nc2_equiangularity_{name}": pairs.equiangularity,
-        f"nc2_max_angle_{name}": pairs.max_angle,
-        f"nc2_etf_{name}": pairs.etf_distance,
-        f"nc2_of_{name}": pairs.of_distance,
-        f"{name}_condition_number": spectrum.condition_number,
-        f"{name}_stable_rank": spectrum.stable_rank,
-        f"{name}_effective_rank": spectrum.effective_rank,
-        f"{name}_rank": float(spectrum.rank),
-    }

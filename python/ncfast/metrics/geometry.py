@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .._frame import as_frame, unit_power, warn_degenerate
 from ._sweep import PairSweep, scaled_frame, sweep
+from .spectrum import Spectrum
 
 Float = NDArray[np.float64]
 
@@ -103,3 +104,18 @@ def of_distance(vectors: ArrayLike) -> float:
 def sweep_of(vectors: ArrayLike) -> PairSweep:
     """Return one sweep over the pairs of a frame, for all of the above."""
     return sweep(scaled_frame(as_frame(vectors)))
+
+
+def shape_metrics(name: str, pairs: PairSweep, spectrum: Spectrum) -> dict[str, float]:
+    """Return what a report says of the shape of a frame of this name, by key."""
+    return {
+        f"nc2_equinorm_{name}": spread_of_norms(pairs.frame.lengths),
+        f"nc2_equiangularity_{name}": pairs.equiangularity,
+        f"nc2_max_angle_{name}": pairs.max_angle,
+        f"nc2_etf_{name}": pairs.etf_distance,
+        f"nc2_of_{name}": pairs.of_distance,
+        f"{name}_condition_number": spectrum.condition_number,
+        f"{name}_stable_rank": spectrum.stable_rank,
+        f"{name}_effective_rank": spectrum.effective_rank,
+        f"{name}_rank": float(spectrum.rank),
+    }
