@@ -15,6 +15,7 @@ import ncfast
 from ncfast import _core
 from ncfast._classifier import Classifier, as_classifier
 from ncfast._conventions import as_conventions
+from ncfast._rules import Rules
 from ncfast._subject import Subject
 from ncfast.metrics.variability import no_directions
 from ncfast.passes import Decisions, Projection
@@ -158,7 +159,7 @@ def _rules(stats: ncfast.ClassStatistics, head: Classifier) -> tuple[Projection,
     """Nearest mean and, if the head has weights, the classifier, with their certificates."""
     projection = Projection(stats, no_directions(stats.num_features), "papyan", np.float32)
     subject = Subject(stats, head, as_conventions("ncfast", "papyan"), products=np.float32)
-    return projection, Decisions(subject, projection, np.float32)
+    return projection, Decisions(Rules.of(subject, np.float32), projection)
 
 
 def _decide(case: data.Data, projection: Projection, decisions: Decisions) -> None:

@@ -142,9 +142,9 @@ struct Panels {
     T* at(Index col, Index k) const { return data + col / kPanelCols<T> * step + k * kPanelCols<T>; }
 };
 
-/// out = sum over `depth` rows k of a_k b_k^T, for columns [a_first, a_first + rows) of a and
-/// [b_first, b_first + cols) of b, both of which begin a panel; `terms` are summed at a time at most. Of a
-/// symmetric product little more than the lower triangle.
+/// out = Z^T Z over `depth` rows from `first_row`, of its entries `rows` rows from a_first and `cols` columns
+/// from b_first, both of which begin a panel. At most `terms` rows are summed at a time; with a_first =
+/// b_first there is little more than the lower triangle.
 template <class T>
 void multiply_panels(const Panels<T>& z, Index first_row, Index depth, Index a_first, Index rows,
                      Index b_first, Index cols, Index terms, T* out, Index out_stride);
