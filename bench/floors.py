@@ -17,9 +17,9 @@ def report_floor(shape: tuple[int, int, int], state: str) -> float:
     Two passes over the features. In the second the cheaper of projection and scatter, which reading may hide behind,
     and if no decision is certified the search for the nearest mean, among K-1 coordinates if those are few; where
     classes outnumber features another for the classifier. Of both frames all pairs, the smaller Gram matrix, which is
-    that of the pairs where features outnumber classes, and its eigenvalues, of both at once. There also the products of
-    weights and means, and the directions of S_B: eigenvectors if samples are searched along them, else by a Cholesky
-    factor.
+    that of the pairs where features outnumber classes, and its eigenvalues, of both at once; pairs and Gram matrix in
+    float32 where classes are many more than features. There also the products of weights and means, and the directions
+    of S_B: eigenvectors if samples are searched along them, else by a Cholesky factor.
     """
     n, d, k = shape
     spread = min(float(n) * d * d, 2.0 * n * d * (k - 1))
@@ -27,11 +27,10 @@ def report_floor(shape: tuple[int, int, int], state: str) -> float:
     search = 2.0 * n * k * (k - 1 if along_directions else d) * (2 if k > d else 1)
     eigenvectors = state == data.NOT_COLLAPSED and along_directions
     small = min(k, d)
-    double = 2.0 * small * small * max(k, d) + (4.0 * k * k * d if k <= d else 0.0)
+    frames = 2.0 * small * small * max(k, d) + (2.0 * k * k * d if k > d else 0.0)
+    single, double = (frames, 0.0) if k > max(2 * d, 1000) else (0.0, frames)
+    double += 4.0 * k * k * d if k <= d else 0.0
     double += 0.0 if eigenvectors else 5.0 / 3.0 * small**3
-    pairs = 2.0 * k * k * d if k > d else 0.0
-    single = pairs if k > max(2 * d, 1000) else 0.0
-    double += pairs - single
     reading = 4.0 * n * d / reading_rate()
     rates = best_rates()
     passes = reading + max(reading, spread / rates["float32"])

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ncfast import _core
-from ncfast.metrics._sweep import scaled_frame, sweep
+from ncfast.metrics._sweep import scaled_frame
 
 from .. import data, timing
 from ..machine import best_rates, reading_rate
 from ..results import Table, seconds
 from .kernels import Run, _decide, _prepare, _statistics, _update
+from .pairs import sweep_anew
 
 if TYPE_CHECKING:
     from . import Options
@@ -84,9 +86,9 @@ def _kernels(options: Options) -> list[_Kernel]:
     prepared = _prepare(case, stats)
     ours = lambda: _decide(case, *prepared)  # noqa: E731
     kernels.append(_Kernel("NC4, searched in d features", (n, d, k), ours, 4.0 * n * d, 2.0 * n * d * k, "search"))
-    frame = scaled_frame(np.random.default_rng(0).standard_normal((5000, 768)))
+    vectors = np.random.default_rng(0).standard_normal((5000, 768))
     for dtype in (np.float64, np.float32):
-        ours = lambda dtype=dtype: sweep(frame, variances=np.ones(5000), dtype=dtype)  # noqa: E731
+        ours = partial(sweep_anew, scaled_frame(vectors, dtype), np.ones(5000), "none")
         kernels.append(_Kernel("pair sweep", (0, 768, 5000), ours, 8.0 * 5000 * 768, 5000.0**2 * 768, dtype.__name__))
     return kernels
 

@@ -212,7 +212,7 @@ class Subject:
         """Return a sweep over the pairs of a frame; of the means, as if each class had variance 1."""
         if name not in self._sweeps:
             if name == "weights":
-                self._sweeps[name] = sweep(self.scaled_weights, dtype=self._pair_products)
+                self._sweeps[name] = sweep(self.scaled_weights)
             else:
                 self.sweep_means(None)
         return self._sweeps[name]
@@ -225,7 +225,6 @@ class Subject:
             uncentred_squares=self.stats.mean_squares,
             variances=np.ones(self.k),
             rivals=rivals,
-            dtype=self._pair_products,
         )
         return self._sweeps["means"]
 

@@ -33,7 +33,7 @@ class Projection:
     """Within-class spread along the directions of S_B, summed block by block.
 
     Deviations are taken from the class means rounded to the precision of the products, which makes the
-    subtraction nearly exact; `finish` settles the difference in float64.
+    subtraction nearly exact; `spread` settles the difference where it can be felt.
     """
 
     stats: ClassStatistics

@@ -23,7 +23,8 @@ class ScaledFrame:
     """A (K, d) frame times the power of two `scale`, the lengths of its rows, and vectors along them.
 
     `directions` are the rows themselves but where some are so short that their squares would vanish; `inverses` (K,)
-    are one over their lengths, 0 for a zero row. `products` is the precision of products where rows outnumber columns.
+    are one over their lengths, 0 for a zero row. `products` is the precision of products of rows, and of columns
+    where those are fewer.
     """
 
     rows: Float
@@ -124,7 +125,6 @@ class PairSweep:
     frame: ScaledFrame
     found: dict[str, Any]
     uncentred_squares: Float | None
-    dtype: type[np.floating[Any]]
 
     @property
     def pairs(self) -> float:
@@ -160,7 +160,7 @@ class PairSweep:
         It is twice what rounded products could be off; those that the tile unit makes of bytes are off by less.
         """
         d = int(self.frame.rows.shape[1])
-        return 16 * (d + 16) * float(np.finfo(self.dtype).eps)
+        return 16 * (d + 16) * float(np.finfo(self.frame.products).eps)
 
     @property
     def squared_cosines(self) -> float:
@@ -235,14 +235,13 @@ def sweep(
     kernel: str = "none",
     parameter: float = 0.0,
     rivals: Rivals | None = None,
-    dtype: type[np.floating[Any]] = np.float64,
 ) -> PairSweep:
     """Go over all pairs once.
 
     Parameters
     ----------
     frame
-        Its products are in `dtype`, everything else in float64.
+        All but its products is in float64.
     uncentred, uncentred_squares
         Vectors (K, d) that `frame`, before its scaling, was centred from: then `of_distance` is theirs. Their squared
         lengths may be given.
@@ -262,9 +261,11 @@ def sweep(
         shifts = products_with(frame.rows, common) + 0.5 * float(common @ common)
     trial = etf_target(frame.lengths.size, float(frame.squares.sum()))
     # What the singular values ask for anyway, and no larger than the frame.
-    known = dtype is np.float64 and frame.directions is frame.rows and frame.rows.shape[0] <= frame.rows.shape[1]
+    known = (
+        frame.products is np.float64 and frame.directions is frame.rows and frame.rows.shape[0] <= frame.rows.shape[1]
+    )
     found = _core.pairs(
-        directions=frame.single if dtype is np.float32 else frame.directions,
+        directions=frame.single if frame.products is np.float32 else frame.directions,
         products=frame.by_classes if known else None,
         inverses=frame.inverses,
         frame=frame.rows,
@@ -279,4 +280,4 @@ def sweep(
         levels=None if rivals is None else rivals.levels,
         slacks=None if rivals is None else rivals.slacks,
     )
-    return PairSweep(frame, found, squares, dtype)
+    return PairSweep(frame, found, squares)

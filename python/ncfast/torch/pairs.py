@@ -94,11 +94,11 @@ class _Sweep:
             host[name] = _merged(sums[name])
         for name in ("nearest", "worst", "class_ratios"):
             host[name] = getattr(self, name).cpu().numpy()
+        products = np.float64 if self.dtype == torch.float64 else np.float32
         return PairSweep(
-            ScaledFrame(_EMPTY, self.lengths.cpu().numpy(), _EMPTY, self.inverses.cpu().numpy(), self.scale),
+            ScaledFrame(_EMPTY, self.lengths.cpu().numpy(), _EMPTY, self.inverses.cpu().numpy(), self.scale, products),
             host,
             None if self.uncentred_squares is None else self.uncentred_squares.cpu().numpy(),
-            np.float64 if self.dtype == torch.float64 else np.float32,
         )
 
     def _tile(self, row: int, col: int, tile: int) -> dict[str, Tensor]:
