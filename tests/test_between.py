@@ -93,7 +93,7 @@ def long_frame(kind, rng):
 @pytest.mark.parametrize(("kind", "in_float32"), [("even", True), ("relu", True), ("uneven", False), ("heavy", False)])
 def test_float32_products_serve_even_spectra_alone(kind, in_float32, rng):
     frame = long_frame(kind, rng)
-    scaled = scaled_frame(frame, np.float32)
+    scaled = scaled_frame(frame, products=np.float32)
     gram, values = well_conditioned(scaled, 100)
     assert gram is (scaled if in_float32 else scaled.exact).by_features
     assert (gram == gram.T).all()

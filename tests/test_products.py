@@ -103,7 +103,9 @@ def test_what_leaves_the_range_is_never_a_number(rank, rng):
 @pytest.mark.parametrize("size", [(300, 90), (701, 33), (500, 130)])
 def test_pairs_in_float32_stay_within_the_bound_of_certificates(kind, size, rng):
     rows = rows_of_kind(kind, *size, rng).astype(np.float64)
-    single, double = (sweep(scaled_frame(rows, t), variances=np.ones(size[0])) for t in (np.float32, np.float64))
+    single, double = (
+        sweep(scaled_frame(rows, products=t), variances=np.ones(size[0])) for t in (np.float32, np.float64)
+    )
     frame = single.frame
     allowed = single.unit * (frame.squares + frame.squares.max())
     assert (np.abs(single.found["nearest"] - double.found["nearest"]) <= allowed).all()

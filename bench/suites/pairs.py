@@ -42,7 +42,7 @@ def run(options: Options) -> list[Table]:
     )
     for k, d in _SHAPES[:2] if options.quick else _SHAPES:
         vectors = np.random.default_rng(0).standard_normal((k, d))
-        frames = {dtype.__name__: scaled_frame(vectors, dtype) for dtype in (np.float64, np.float32)}
+        frames = {dtype.__name__: scaled_frame(vectors, products=dtype) for dtype in (np.float64, np.float32)}
         frame = frames["float64"]
         ones = np.ones(k)
         if k <= 5000:

@@ -17,6 +17,7 @@ from . import _core
 from ._features import Block
 from .decisions import AffineRule, Certificate
 from .metrics._sweep import PairSweep, Rivals
+from .metrics.duality import FramePair
 
 Float = NDArray[np.float64]
 _MANY_CLASSES = 2048
@@ -97,10 +98,14 @@ class Companion:
         return Certificate(np.arange(present.size), radii)
 
 
-def companion_of(nearest: AffineRule, linear: AffineRule) -> Companion | None:
-    """Fit each weight vector by its class mean; None if too much is left to tell anything."""
+def companion_of(nearest: AffineRule, linear: AffineRule, pair: FramePair) -> Companion | None:
+    """Fit each weight vector by its class mean; None if too much is left to tell anything.
+
+    `pair` knows the products of both, if both are at its scales.
+    """
     weights, norms, squares = linear.weights, linear.weight_norms, nearest.weight_norms**2
-    products = _core.row_products(weights, nearest.weights)
+    at_hand = weights is pair.w.rows and nearest.weights is pair.m.rows
+    products = pair.products if at_hand else _core.row_products(weights, nearest.weights)
     slopes = products / np.where(squares > 0, squares, 1.0)
     # ||e||^2 = ||w||^2 - slope <w, m>, plus a bound on what the subtraction loses.
     rounding = 8 * (weights.shape[1] + 16) * float(np.finfo(np.float64).eps)

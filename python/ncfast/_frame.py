@@ -26,13 +26,12 @@ def as_frame(vectors: ArrayLike, name: str = "vectors") -> Float:
         raise TypeError(f"{name} has dtype {array.dtype}; wanted real numbers")
     if array.ndim != 2 or array.shape[0] < 2 or array.shape[1] < 1:
         raise ValueError(f"{name} has shape {array.shape}; wanted (K, d), one vector per class, K at least 2")
-    frame = np.ascontiguousarray(array, dtype=np.float64)
-    if not np.isfinite(frame).all():
-        row = int(np.flatnonzero(~np.isfinite(frame).all(axis=1))[0])
+    if not np.isfinite(array).all():
+        row = int(np.flatnonzero(~np.isfinite(array).all(axis=1))[0])
         raise ValueError(
             f"{name} has a non-finite value in row {row}; wanted finite values (leave out missing classes)"
         )
-    return frame
+    return np.ascontiguousarray(array, dtype=np.float64)
 
 
 def as_pair(left: ArrayLike, left_name: str, right: ArrayLike, right_name: str) -> tuple[Float, Float]:

@@ -75,7 +75,8 @@ class Reach:
 
     def distances(self, seen: Projected, labels: NDArray[np.int64]) -> Float:
         """From the class mean, in units of the features."""
-        slack = 1.0 + 4.0 * float(np.finfo(self.projection.dtype).eps)
+        sums = self.projection.stats.num_features * float(np.finfo(np.float64).eps)
+        slack = 1.0 + 4.0 * float(np.finfo(self.projection.dtype).eps) + sums
         distances: Float = seen.norms * slack + self.widening[labels]
         return distances
 

@@ -35,8 +35,10 @@ class Rules:
         linear, companion = None, None
         if head.weights is not None:
             bias = np.zeros(head.weights.shape[0]) if head.bias is None else head.bias
-            linear = linear_rule(head.weights, bias, nearest)
-            companion = companion_of(nearest, linear)
+            pair = subject.weights_and_means
+            norms = pair.w.lengths if pair.w.rows is head.weights else None
+            linear = linear_rule(head.weights, bias, nearest, norms)
+            companion = companion_of(nearest, linear, pair)
         rivals = None if companion is None else companion.rivals(stats.present, subject.scaled_means.scale)
         pairs = subject.sweep_means(rivals)
         of_nearest = certify_nearest(stats, pairs)

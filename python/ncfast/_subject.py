@@ -21,7 +21,7 @@ from .metrics._svd import singular_values
 from .metrics._sweep import PairSweep, Rivals, ScaledFrame, scaled_frame, sweep
 from .metrics._within import sample_shares
 from .metrics.class_rank import mean_and_max
-from .metrics.duality import alignments, cosines_of_pairs, difference
+from .metrics.duality import FramePair, alignments, cosines_of_pairs, difference
 from .metrics.geometry import shape_metrics
 from .metrics.spectrum import Spectrum, spectrum_of, tightness_of
 from .metrics.variability import (
@@ -113,9 +113,13 @@ class Subject:
         """Global mean, shape (d,)."""
         return global_mean(self.stats, self.centring)
 
-    @cached_property
+    @property
     def centred(self) -> Float:
         """Class means minus the global mean, shape (k, d)."""
+        return self._centred[0]
+
+    @cached_property
+    def _centred(self) -> tuple[Float, Float]:
         return centred_about(self.stats, self.centre)
 
     @cached_property
@@ -240,12 +244,17 @@ class Subject:
     @cached_property
     def scaled_means(self) -> ScaledFrame:
         """Centred means at a scale where their squares are in range."""
-        return scaled_frame(self.centred, self._pair_products)
+        return scaled_frame(*self._centred, products=self._pair_products)
 
     @cached_property
     def scaled_weights(self) -> ScaledFrame:
         """The classifier at such a scale."""
-        return scaled_frame(self.weights, self._pair_products)
+        return scaled_frame(self.weights, products=self._pair_products)
+
+    @cached_property
+    def weights_and_means(self) -> FramePair:
+        """Both frames at such scales."""
+        return FramePair(self.scaled_weights, self.scaled_means)
 
     def scaled(self, name: str) -> ScaledFrame:
         """Vectors of a frame at such a scale."""
@@ -338,7 +347,7 @@ class Subject:
 
     def self_duality(self) -> float:
         """NC3 by difference."""
-        distance = difference(self.scaled_weights, self.scaled_means)
+        distance = difference(self.weights_and_means)
         return distance**2 if self.conventions.squared_duality else distance
 
     @cached_property
@@ -347,12 +356,12 @@ class Subject:
         m = self.scaled_means
         if m.norm == 0:  # what is left of the means is their centre
             return metrics.alignment_etf(self.weights, self.centred), metrics.alignment_of(self.weights, self.means)
-        return alignments(self.scaled_weights, m, self.centre * m.scale)
+        return alignments(self.weights_and_means, self.centre * m.scale)
 
     def unc3(self) -> tuple[float, float]:
         """Mean and variance of what weights and means of each class have in common."""
         if not self.conventions.products:
-            return cosines_of_pairs(self.scaled_weights, self.scaled_means)
+            return cosines_of_pairs(self.weights_and_means)
         products = np.einsum("kd,kd->k", self.weights, self.centred)
         return float(products.mean()), float(products.var(ddof=1))
 

@@ -106,10 +106,13 @@ def nearest_mean_rule(
     return AffineRule(weights, norms, offsets, centre, scale, points, constants, by_distance=True, dtype=dtype)
 
 
-def linear_rule(weights: Float, bias: Float, nearest: AffineRule) -> AffineRule:
-    """Largest logit ``W h + b``, at the scale and centre of another rule; ties go to the smallest class."""
+def linear_rule(weights: Float, bias: Float, nearest: AffineRule, norms: Float | None = None) -> AffineRule:
+    """Largest logit ``W h + b``, at the scale and centre of another rule; ties go to the smallest class.
+
+    The lengths of the weights may be given.
+    """
     scaled, weight_scale = weights, 1.0
-    norms = np.sqrt(_core.row_products(weights, weights))
+    norms = np.sqrt(_core.row_products(weights, weights)) if norms is None else norms
     if not _LEAST < norms.max() < 1.0 / _LEAST:  # some squares may be out of range
         weight_scale = unit_power(largest_magnitude(weights))
         scaled = weights * weight_scale

@@ -88,10 +88,15 @@ class ScaledFrame:
         return False
 
 
-def scaled_frame(frame: Float, products: type[np.floating[Any]] = np.float64) -> ScaledFrame:
-    """Bring a frame to a scale where its squares are in range, of float32 too; most are, and are not copied."""
+def scaled_frame(
+    frame: Float, squares: Float | None = None, *, products: type[np.floating[Any]] = np.float64
+) -> ScaledFrame:
+    """Bring a frame to a scale where its squares are in range, of float32 too; most are, and are not copied.
+
+    The squared lengths of its vectors may be given.
+    """
     rows = np.ascontiguousarray(frame)
-    lengths = np.sqrt(_core.row_products(rows, rows))
+    lengths = np.sqrt(_core.row_products(rows, rows) if squares is None else squares)
     scale = 1.0
     if not _SMALL * np.sqrt(rows.shape[1]) < lengths.max() < 1.0 / _SMALL:  # some entry may be out of range
         largest = largest_magnitude(frame)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,6 +18,27 @@ from ._targets import TargetDistance, etf_target, of_target
 Float = NDArray[np.float64]
 _MANY_MORE = 1.1
 _LEAST_SQUARES = 1e-10
+
+
+@dataclass(frozen=True)
+class FramePair:
+    """Weights w and class means m, each at a scale of its own."""
+
+    w: ScaledFrame
+    m: ScaledFrame
+
+    @cached_property
+    def products(self) -> Float:
+        """``<w_k, m_k>``, shape (K,)."""
+        return _core.row_products(self.w.rows, self.m.rows)
+
+    def is_degenerate(self, name: str) -> bool:
+        """Whether a frame is zero; warns if so."""
+        for frame, what in ((self.w, "weights"), (self.m, name)):
+            if frame.norm == 0:
+                warn_degenerate(f"{what} are all zero: NC3 is undefined")
+                return True
+        return False
 
 
 def self_duality(weights: ArrayLike, centred_means: ArrayLike) -> float:
@@ -32,7 +55,7 @@ def self_duality(weights: ArrayLike, centred_means: ArrayLike) -> float:
     ----------
     Papyan, Han, Donoho, PNAS 2020, who report its square.
     """
-    return difference(*_scaled_pair(weights, centred_means, "centred_means"))
+    return difference(_scaled_pair(weights, centred_means, "centred_means"))
 
 
 def alignment_etf(weights: ArrayLike, centred_means: ArrayLike) -> float:
@@ -49,8 +72,8 @@ def alignment_etf(weights: ArrayLike, centred_means: ArrayLike) -> float:
     ----------
     Zhu et al., NeurIPS 2021.
     """
-    w, m = _scaled_pair(weights, centred_means, "centred_means")
-    return _distances(w, m, [_Alignment(w, m, _trace(w, m), etf_target)], "centred_means")[0]
+    pair = _scaled_pair(weights, centred_means, "centred_means")
+    return _distances(pair, [_Alignment(pair, etf_target)], "centred_means")[0]
 
 
 def alignment_of(weights: ArrayLike, means: ArrayLike) -> float:
@@ -67,8 +90,8 @@ def alignment_of(weights: ArrayLike, means: ArrayLike) -> float:
     ----------
     Tirer, Bruna, ICML 2022.
     """
-    w, m = _scaled_pair(weights, means, "means")
-    return _distances(w, m, [_Alignment(w, m, _trace(w, m), of_target)], "means")[0]
+    pair = _scaled_pair(weights, means, "means")
+    return _distances(pair, [_Alignment(pair, of_target)], "means")[0]
 
 
 def unc3(weights: ArrayLike, centred_means: ArrayLike) -> tuple[float, float]:
@@ -85,74 +108,57 @@ def unc3(weights: ArrayLike, centred_means: ArrayLike) -> tuple[float, float]:
     ----------
     Wu, Papyan, "Linguistic collapse: neural collapse in (large) language models", NeurIPS 2024.
     """
-    return cosines_of_pairs(*_scaled_pair(weights, centred_means, "centred_means"))
+    return cosines_of_pairs(_scaled_pair(weights, centred_means, "centred_means"))
 
 
-def _scaled_pair(weights: ArrayLike, means: ArrayLike, name: str) -> tuple[ScaledFrame, ScaledFrame]:
+def _scaled_pair(weights: ArrayLike, means: ArrayLike, name: str) -> FramePair:
     w, m = as_pair(weights, "weights", means, name)
-    return scaled_frame(w), scaled_frame(m)
+    return FramePair(scaled_frame(w), scaled_frame(m))
 
 
-def _either_is_zero(w: ScaledFrame, m: ScaledFrame, name: str) -> bool:
-    """Whether a frame is zero; warns if so."""
-    for frame, what in ((w, "weights"), (m, name)):
-        if frame.norm == 0:
-            warn_degenerate(f"{what} are all zero: NC3 is undefined")
-            return True
-    return False
-
-
-def difference(w: ScaledFrame, m: ScaledFrame) -> float:
+def difference(pair: FramePair) -> float:
     """`self_duality` of scaled frames."""
-    if _either_is_zero(w, m, "centred_means"):
+    if pair.is_degenerate("centred_means"):
         return np.nan
-    squares = _core.row_distances(w.rows, m.rows, w.norm / m.norm)
-    return float(np.sqrt(squares.sum())) / w.norm
+    squares = _core.row_distances(pair.w.rows, pair.m.rows, pair.w.norm / pair.m.norm)
+    return float(np.sqrt(squares.sum())) / pair.w.norm
 
 
-def cosines_of_pairs(w: ScaledFrame, m: ScaledFrame) -> tuple[float, float]:
+def cosines_of_pairs(pair: FramePair) -> tuple[float, float]:
     """`unc3` of scaled frames."""
-    if _either_is_zero(w, m, "centred_means"):
+    if pair.is_degenerate("centred_means"):
         return np.nan, np.nan
+    w, m = pair.w, pair.m
     if not (w.lengths.all() and m.lengths.all()):
         cls = int(np.argmin(w.lengths * m.lengths))
         warn_degenerate(f"the weights or the centred mean of class {cls} are zero: UNC3 is undefined")
         return np.nan, np.nan
-    products = _core.row_products(w.directions, m.directions)
+    plain = w.directions is w.rows and m.directions is m.rows
+    products = pair.products if plain else _core.row_products(w.directions, m.directions)
     cosines = products * w.inverses * m.inverses
     return float(cosines.mean()), float(cosines.var())
 
 
-def alignments(w: ScaledFrame, m: ScaledFrame, centre: Float) -> tuple[float, float]:
+def alignments(pair: FramePair, centre: Float) -> tuple[float, float]:
     """`alignment_etf` of centred means and `alignment_of` of the means, which are ``m + centre``."""
-    trace = _trace(w, m)
-    asked = [_Alignment(w, m, trace, etf_target), _Alignment(w, m, trace, of_target, centre)]
-    etf, of = _distances(w, m, asked, "centred_means")
+    etf, of = _distances(pair, [_Alignment(pair, etf_target), _Alignment(pair, of_target, centre)], "centred_means")
     return etf, of
-
-
-def _trace(w: ScaledFrame, m: ScaledFrame) -> float:
-    return float(_core.row_products(w.rows, m.rows).sum())
 
 
 class _Alignment:
     """``A/||A||_F`` against a target, with ``A = W (M + 1 c^T)^T`` up to a factor."""
 
     def __init__(
-        self,
-        w: ScaledFrame,
-        m: ScaledFrame,
-        trace: float,
-        target_of: Callable[[int, float], TargetDistance],
-        centre: Float | None = None,
+        self, pair: FramePair, target_of: Callable[[int, float], TargetDistance], centre: Float | None = None
     ) -> None:
+        w, m = pair.w, pair.m
         k, d = m.rows.shape
         c = np.zeros(d) if centre is None else centre
         self.centre, self.target_of = centre, target_of
         norm = float(np.sqrt(max(m.norm**2 + 2.0 * float(c @ m.sums) + k * float(c @ c), 0.0)))
         self.factor = 1.0 / (w.norm * norm) if w.norm * norm > 0 else np.inf
         self.shifts = np.zeros(k) if centre is None else products_with(w.rows, c)
-        trace = (trace + float(self.shifts.sum())) * self.factor
+        trace = (float(pair.products.sum()) + float(self.shifts.sum())) * self.factor
         # Where the two are far from aligned, the trace may be far too small for a trial norm, or negative.
         self.trace = max(trace, 1e-6)
         self.exact_trace = trace
@@ -196,10 +202,11 @@ class _Alignment:
         self.value = float(np.sqrt(max(2.0 - 2.0 * product / np.sqrt(squares), 0.0)))
 
 
-def _distances(w: ScaledFrame, m: ScaledFrame, asked: list[_Alignment], name: str) -> list[float]:
+def _distances(pair: FramePair, asked: list[_Alignment], name: str) -> list[float]:
     """Distances of alignments of the same frames, from the same products."""
-    if _either_is_zero(w, m, name):
+    if pair.is_degenerate(name):
         return [np.nan] * len(asked)
+    w, m = pair.w, pair.m
     k, d = w.rows.shape
     if k > _MANY_MORE * d:
         for alignment in asked:

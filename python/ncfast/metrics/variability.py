@@ -112,15 +112,15 @@ def centred_means(stats: ClassStatistics, weighting: str = "papyan") -> Float:
 
     All zero when the means differ by no more than rounding: what is left then is no frame.
     """
-    return centred_about(stats, global_mean(stats, weighting))
+    return centred_about(stats, global_mean(stats, weighting))[0]
 
 
-def centred_about(stats: ClassStatistics, centre: Float) -> Float:
-    """Return `centred_means`, given the global mean."""
+def centred_about(stats: ClassStatistics, centre: Float) -> tuple[Float, Float]:
+    """Return `centred_means`, given the global mean, and their squared lengths."""
     centred, squares = _core.centre(stats.present_means, centre)
     if float(np.sqrt(squares.max())) <= rounding_of_means(stats):
-        centred[:] = 0.0
-    return centred
+        centred[:], squares[:] = 0.0, 0.0
+    return centred, squares
 
 
 def between_class(stats: ClassStatistics, weighting: str) -> BetweenClass:
