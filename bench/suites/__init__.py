@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-from . import accuracy, files, kernels, pairs, report, roofline, scaling, torch_device, training, ufm
+from . import accuracy, files, frames, kernels, pairs, report, roofline, scaling, torch_device, training, ufm
 
 SUITES: dict[str, ModuleType] = {
     "kernels": kernels,
     "pairs": pairs,
     "report": report,
     "roofline": roofline,
+    "frames": frames,
     "scaling": scaling,
     "accuracy": accuracy,
     "torch": torch_device,

@@ -328,7 +328,7 @@ class Subject:
     def nc1_trace_ratio(self) -> float:
         """NC1 by traces."""
         within = float(self.stats.squared_deviations @ sample_shares(self.stats, self.weighting))
-        if not self.centred.any():
+        if not self.scaled_means.lengths.any():
             warn_degenerate("the class means coincide (S_B = 0): NC1 is infinite, or undefined without any spread")
         return self.over_between(within)
 

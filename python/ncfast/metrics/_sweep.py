@@ -47,7 +47,8 @@ class ScaledFrame:
     @cached_property
     def sums(self) -> Float:
         """Sum of the rows, shape (d,)."""
-        sums: Float = self.rows.sum(axis=0)
+        k = self.lengths.size
+        sums: Float = k * _core.frame_mean(self.rows, np.full(k, 1.0 / k))
         return sums
 
     @cached_property
