@@ -53,19 +53,22 @@ class Timing:
 def interleaved(
     contenders: Mapping[str, Callable[[], object]], repeats: int, *, warm_up: bool = True
 ) -> dict[str, Timing]:
-    """Run each contender once to warm up, then all in turn, A B C A B C, `repeats` times over.
+    """Run each contender once to warm up, then all in turn, `repeats` times over: A B C, B C A, C A B.
 
-    Slow spells of the machine then hit all contenders alike, and medians of their ratios stay honest.
+    Slow spells of the machine then hit all contenders alike, none has always the same one before it, whose load and
+    memory the machine has yet to get over, and medians of their ratios stay honest.
     """
     for run in contenders.values() if warm_up else ():
         run()
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
-    for _ in range(repeats):
-        for name, run in contenders.items():
+    names = list(contenders)
+    for turn in range(repeats):
+        first = turn % len(names)
+        for name in names[first:] + names[:first]:
             gc.collect()
             time.sleep(_PAUSE)
             start = time.perf_counter()
-            run()
+            contenders[name]()
             seconds[name].append(time.perf_counter() - start)
     return {name: Timing(tuple(turns)) for name, turns in seconds.items()}
 

@@ -26,12 +26,14 @@ def as_frame(vectors: ArrayLike, name: str = "vectors") -> Float:
         raise TypeError(f"{name} has dtype {array.dtype}; wanted real numbers")
     if array.ndim != 2 or array.shape[0] < 2 or array.shape[1] < 1:
         raise ValueError(f"{name} has shape {array.shape}; wanted (K, d), one vector per class, K at least 2")
-    if not np.isfinite(array).all():
-        row = int(np.flatnonzero(~np.isfinite(array).all(axis=1))[0])
+    frame = np.ascontiguousarray(array, dtype=np.float64)
+    narrower = array if array.itemsize <= frame.itemsize else frame  # what is finite there, float64 holds
+    if not np.isfinite(narrower).all():
+        row = int(np.flatnonzero(~np.isfinite(narrower).all(axis=1))[0])
         raise ValueError(
             f"{name} has a non-finite value in row {row}; wanted finite values (leave out missing classes)"
         )
-    return np.ascontiguousarray(array, dtype=np.float64)
+    return frame
 
 
 def as_pair(left: ArrayLike, left_name: str, right: ArrayLike, right_name: str) -> tuple[Float, Float]:
