@@ -57,7 +57,7 @@ def test_all_sums(shape, scale, dtype, tolerance, rng):
     variances = rng.uniform(0.5, 2, shape[0])
     kernel = "log" if shape[1] > 1 else "distance"  # on a line directions coincide
     found = sweep(
-        scaled_frame(frame * scale, dtype),
+        scaled_frame(frame * scale, products=dtype),
         uncentred=uncentred * scale,
         variances=variances * scale**2,
         kernel=kernel,
@@ -74,7 +74,7 @@ def test_close_pairs_keep_their_digits(dtype, rng):
     frame = rng.standard_normal((60, 30))
     frame[7] = frame[3] + 1e-6 * rng.standard_normal(30)
     frame[50] = frame[20] * (1 + 1e-7)
-    found = sweep(scaled_frame(frame, dtype), variances=np.ones(60), kernel="log")
+    found = sweep(scaled_frame(frame, products=dtype), variances=np.ones(60), kernel="log")
     want = plain(frame, frame, np.ones(60))
     np.testing.assert_allclose(found.cdnv, want["cdnv"], rtol=1e-9)
     assert found.squared_distance_to_nearest[7] == pytest.approx(np.sum((frame[7] - frame[3]) ** 2), rel=1e-9)
@@ -105,7 +105,7 @@ def test_rivals_of_each_vector(rng):
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_same_bits_for_any_number_of_threads(dtype, rng):
-    frame = scaled_frame(rng.standard_normal((900, 40)), dtype)
+    frame = scaled_frame(rng.standard_normal((900, 40)), products=dtype)
     rivals = Rivals(*(rng.standard_normal(900) for _ in range(3)))
 
     def bits():
