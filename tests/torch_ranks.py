@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -180,4 +181,5 @@ if __name__ == "__main__":
     dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=world)
     for name in check.split(","):
         checks[name](rank, world, folder)
+    gc.collect()  # models in cycles hold the group, whose threads have to end before the interpreter does
     dist.destroy_process_group()
