@@ -14,6 +14,7 @@ Needs: pip install "ncfast[torch,plot]", and scikit-learn for the digits.
 from __future__ import annotations
 
 import argparse
+import gc
 import gzip
 import os
 import time
@@ -81,6 +82,8 @@ def main() -> None:
     if rank == 0:
         print(report, f"\ncurves: {options.picture}", sep="\n")
     if dist.is_initialized():
+        del model
+        gc.collect()  # it held the group, whose threads have to end before the interpreter does
         dist.destroy_process_group()
 
 
