@@ -88,7 +88,7 @@ def _kernels(options: Options) -> list[_Kernel]:
     kernels.append(_Kernel("NC4, searched in d features", (n, d, k), ours, 4.0 * n * d, 2.0 * n * d * k, "search"))
     vectors = np.random.default_rng(0).standard_normal((5000, 768))
     for dtype in (np.float64, np.float32):
-        ours = partial(sweep_anew, scaled_frame(vectors, dtype), np.ones(5000), "none")
+        ours = partial(sweep_anew, scaled_frame(vectors, products=dtype), np.ones(5000), "none")
         kernels.append(_Kernel("pair sweep", (0, 768, 5000), ours, 8.0 * 5000 * 768, 5000.0**2 * 768, dtype.__name__))
     return kernels
 
