@@ -16,7 +16,7 @@ def main() -> None:
     arguments = _parser().parse_args()
     if arguments.list:
         for name, suite in SUITES.items():
-            print(f"{name:10} {suite.__doc__.splitlines()[0]}")
+            print(f"{name:10} {(suite.__doc__ or '').splitlines()[0]}")
         return
     repeats = arguments.repeats or (3 if arguments.quick else 7)
     options = Options(arguments.quick, arguments.threads, repeats, arguments.output)

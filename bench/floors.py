@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 
 from . import data
-from .machine import best_rates, reading_rate
+from .machine import product_rates, reading_rate
 
 
 def report_floor(shape: tuple[int, int, int], state: str) -> float:
@@ -32,7 +32,7 @@ def report_floor(shape: tuple[int, int, int], state: str) -> float:
     double += 4.0 * k * k * d if k <= d else 0.0
     double += 0.0 if eigenvectors else 5.0 / 3.0 * small**3
     reading = 4.0 * n * d / reading_rate()
-    rates = best_rates()
+    rates = product_rates()
     passes = reading + max(reading, spread / rates["float32"])
     floor = passes + single / rates["float32"] + double / rates["float64"] + _eigen(small, eigenvectors)
     return floor + search / rates["search"] if state == data.NOT_COLLAPSED else floor

@@ -10,10 +10,12 @@ from collections.abc import Callable
 from functools import cache
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
 import torch
+from numpy.typing import NDArray
 from threadpoolctl import threadpool_info
 
 import ncfast
@@ -40,39 +42,41 @@ def describe(threads: int) -> dict[str, str]:
 
 @cache
 def product_rates() -> dict[str, float]:
-    """Operations per second of ``X @ Y.T``, by dtype: the better of numpy and torch."""
-    rates = {}
-    for dtype in (np.float32, np.float64):
-        x, y = (np.random.default_rng(i).standard_normal((4096, 512)).astype(dtype) for i in (0, 1))
-        a, b = torch.from_numpy(x), torch.from_numpy(y)
-        best = min(_quickest(lambda x=x, y=y: x @ y.T), _quickest(lambda a=a, b=b: a @ b.T))
-        rates[dtype.__name__] = 2.0 * 4096**2 * 512 / best
-    return rates
+    """Operations per second of products, by dtype, and of those that a "search" for the largest score begins with.
 
-
-@cache
-def best_rates() -> dict[str, float]:
-    """Return `product_rates`, in float32 that of our own projection where it is higher, and that of "search" products.
-
-    Our kernels alone have a tile unit's rate, and that of the bytes which a search for the largest score begins with.
+    The most of numpy, torch and our own projection: our kernels alone have a tile unit's rate, and that of bytes.
     """
-    rates = product_rates()
-    rng = np.random.default_rng(0)
-    operations = 2.0 * 8192 * 4096 * 1024
-    directions = rng.standard_normal((4096, 1024)).astype(np.float32)
-    rows = np.repeat(directions, 2, axis=0)
-    labels, origin = np.zeros(8192, np.int64), np.zeros((1, 1024), np.float32)
-    outs = np.zeros(4096), np.empty(8192), None
-    took = _quickest(lambda: _core.project(rows, labels, None, origin, 1.0, directions, np.ones(1), *outs))
-    single = max(rates["float32"], operations / took)
+    rates: dict[str, float] = {}
+    directions = np.random.default_rng(0).standard_normal((4096, 1024))
+    for dtype in (np.float64, np.float32):
+        rows = np.repeat(directions.astype(dtype), 2, axis=0)
+        basis = rows[:1024]
+        took = min(_library_time(rows, basis), _projection_time(rows, basis))
+        rates[dtype.__name__] = 2.0 * rows.size * len(basis) / took
+    search = 2.0 * rows.size * len(directions) / _search_time(rows, directions)
+    return {**rates, "search": max(rates["float32"], search)}
+
+
+def _library_time(rows: NDArray[Any], basis: NDArray[Any]) -> float:
+    """Return the seconds of ``X @ Y.T``, by the better of numpy and torch."""
+    x, y = torch.from_numpy(rows), torch.from_numpy(basis)
+    return min(_quickest(lambda: rows @ basis.T), _quickest(lambda: x @ y.T))
+
+
+def _projection_time(rows: NDArray[Any], basis: NDArray[Any]) -> float:
+    labels, origin = np.zeros(len(rows), np.int64), np.zeros((1, rows.shape[1]), rows.dtype)
+    outs = np.zeros(len(basis)), np.empty(len(rows)), None
+    return _quickest(lambda: _core.project(rows, labels, None, origin, 1.0, basis, np.ones(1), *outs))
+
+
+def _search_time(rows: NDArray[np.float32], weights: NDArray[np.float64]) -> float:
+    k, d = weights.shape
     rule = AffineRule(
-        *(directions.astype(np.float64), np.linalg.norm(directions, axis=1), np.zeros(4096), np.zeros(1024), 1.0),
-        *(directions.astype(np.float64), np.zeros(4096)),
+        *(weights, np.linalg.norm(weights, axis=1), np.zeros(k), np.zeros(d), 1.0, weights, np.zeros(k)),
         by_distance=False,
         dtype=np.float32,
     )
-    took = _quickest(lambda: rule.decide(rows, np.arange(8192)))
-    return {**rates, "float32": single, "search": max(single, operations / took)}
+    return _quickest(lambda: rule.decide(rows, np.arange(len(rows))))
 
 
 @cache

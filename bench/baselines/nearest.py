@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import pairwise_distances_argmin
 
 Features = NDArray[np.float32]
+Search = Callable[[Features, Features], NDArray[Any]]
 _CHUNK = 4096
 
 
@@ -37,9 +38,9 @@ def with_faiss(h: Features, means: Features) -> NDArray[Any]:
     return index.search(h, 1)[1][:, 0]
 
 
-def available() -> dict[str, Callable[[Features, Features], NDArray[Any]]]:
+def available() -> dict[str, Search]:
     """Return those that can run here."""
-    searches = {"torch": with_torch, "scikit-learn": with_sklearn}
+    searches: dict[str, Search] = {"torch": with_torch, "scikit-learn": with_sklearn}
     if importlib.util.find_spec("faiss"):
         searches["faiss"] = with_faiss
     return searches

@@ -102,7 +102,7 @@ def _class_means(table: Table, options: Options) -> None:
         tensor = torch.from_numpy(h)
         if options.threads > 1:
             _compare(table, "class means", case, 1, ours, {"numpy.sum": h.sum}, options.repeats)
-        others = {"numpy.sum": h.sum, "torch.sum": tensor.sum}
+        others: dict[str, Run] = {"numpy.sum": h.sum, "torch.sum": tensor.sum}
         _compare(table, "class means", case, options.threads, ours, others, options.repeats)
 
 
@@ -110,7 +110,7 @@ def _scatter(table: Table, options: Options) -> None:
     case = data.in_state(_rows(20_000, options), 2048, 100, data.NOT_COLLAPSED)
     h = case.features
     tensor = torch.from_numpy(h)
-    others = {"numpy X.T @ X": lambda: h.T @ h, "torch X.T @ X": lambda: tensor.T @ tensor}
+    others: dict[str, Run] = {"numpy X.T @ X": lambda: h.T @ h, "torch X.T @ X": lambda: tensor.T @ tensor}
     _compare(table, "scatter", case, options.threads, _update(case, scatter=True), others, options.repeats)
 
 
@@ -180,7 +180,7 @@ def _nearest_mean(options: Options) -> Table:
             means = stats.means.astype(np.float32)
             head = as_classifier(None, None, d)
 
-            def ours(case: data.Data = case, stats: ncfast.ClassStatistics = stats, head=head) -> float:
+            def ours(case: data.Data = case, stats: ncfast.ClassStatistics = stats, head: Classifier = head) -> float:
                 projection, decisions = _rules(stats, head)
                 _decide(case, projection, decisions)
                 return decisions.nearest_is_label

@@ -52,9 +52,9 @@ def run(options: Options) -> list[Table]:
     )
     floors.notes.append(
         "floor: reading twice, once behind products, the products and the eigenvalues that no plan of ncfast can do"
-        " without (`bench/floors.py`), at the rates of torch.sum, of X @ Y.T (the better of numpy and torch, or in"
-        " float32 our own projection), of searches where no sample is in doubt and of LAPACK on this machine; torch"
-        " over floor is the most that any ratio in the first table could be"
+        " without (`bench/floors.py`), at the rates of torch.sum, of products (the best of X @ Y.T by numpy and torch"
+        " and of our own projection), of searches where no sample is in doubt and of LAPACK on this machine; torch over"
+        " floor is the most that any ratio in the first table could be"
     )
     return [times, floors, peaks, equal]
 

@@ -12,7 +12,7 @@ from ncfast import _core
 from ncfast.metrics._sweep import scaled_frame
 
 from .. import data, timing
-from ..machine import best_rates, reading_rate
+from ..machine import product_rates, reading_rate
 from ..results import Table, seconds
 from .kernels import Run, _decide, _prepare, _statistics, _update
 from .pairs import sweep_anew
@@ -35,7 +35,7 @@ class _Kernel:
 
 def run(options: Options) -> list[Table]:
     """Time every kernel against its roofline."""
-    rates, bandwidth = best_rates(), reading_rate()
+    rates, bandwidth = product_rates(), reading_rate()
     table = Table(
         "Roofline of each kernel, float32 features",
         ["kernel", "N", "d", "K", "GB", "GFLOP", "floor", "bound by", "measured", "floor / measured"],
@@ -55,8 +55,8 @@ def run(options: Options) -> list[Table]:
         table.records.append({"kernel": kernel.name, "shape": kernel.shape, "floor": floor, "seconds": took})
     table.notes += [
         f"memory reads at {bandwidth / 1e9:.1f} GB/s (torch.sum), products run at {rates['float32'] / 1e9:.0f} GFLOP/s"
-        f" in float32 and {rates['float64'] / 1e9:.0f} in float64 (X @ Y.T, the better of numpy and torch,"
-        f" or in float32 our own projection), those of a search for the largest at {rates['search'] / 1e9:.0f}"
+        f" in float32 and {rates['float64'] / 1e9:.0f} in float64 (the best of X @ Y.T by numpy and"
+        f" torch and of our own projection), those of a search for the largest at {rates['search'] / 1e9:.0f}"
         f" (`_core.decide` where no sample is in doubt), {options.threads} threads",
         "GB: features once and the state that is read and written; GFLOP: of the products alone, half of them where the"
         " result is symmetric",
@@ -74,8 +74,7 @@ def _kernels(options: Options) -> list[_Kernel]:
         state = 16.0 * k * d
         kernels.append(_Kernel("class means", (n, d, k), _update(case, scatter=False), 4.0 * n * d + 2 * state, 0))
         prepared = _prepare(case, stats)
-        ours = lambda case=case, prepared=prepared: _decide(case, *prepared)  # noqa: E731
-        kernels.append(_Kernel("NC4, certified", (n, d, k), ours, 4.0 * n * d, 0))
+        kernels.append(_Kernel("NC4, certified", (n, d, k), partial(_decide, case, *prepared), 4.0 * n * d, 0))
     n, d, k = 20_000 // shrink, 2048, 1000
     case = data.in_state(n, d, k, data.NOT_COLLAPSED)
     kernels.append(
@@ -84,7 +83,7 @@ def _kernels(options: Options) -> list[_Kernel]:
     kernels += [_projection(case, r) for r in (9, 99, 999)]
     stats = _statistics(case)
     prepared = _prepare(case, stats)
-    ours = lambda: _decide(case, *prepared)  # noqa: E731
+    ours = partial(_decide, case, *prepared)
     kernels.append(_Kernel("NC4, searched in d features", (n, d, k), ours, 4.0 * n * d, 2.0 * n * d * k, "search"))
     vectors = np.random.default_rng(0).standard_normal((5000, 768))
     for dtype in (np.float64, np.float32):

@@ -59,7 +59,7 @@ def _plot(points: list[dict[str, Any]], folder: Path, threads: int) -> None:
     import matplotlib.pyplot as plt
     from matplotlib.ticker import FuncFormatter
 
-    style = {
+    style: dict[Any, Any] = {
         "font.size": 10,
         "axes.spines.top": False,
         "axes.spines.right": False,

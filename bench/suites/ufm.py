@@ -156,6 +156,7 @@ def _whole_descent(options: Options) -> Table:
         run = ufm.descend(problem, initial=state, step=_STEP, iterations=stretch, record_every=_EVERY)
         ours, theirs = (time.perf_counter() - began) / stretch, _torch_time(turns, 20)
         whole += stretch * np.array([ours, theirs])
+        assert isinstance(run.final, ufm.State)
         state = run.final
         reached = (state.features @ state.weights[1].T > 0).reshape(10, n, -1)
         awake = float(reached.any(axis=1).mean())

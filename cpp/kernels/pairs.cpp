@@ -205,7 +205,11 @@ void add_kernel(const PairsJob<P>& job, const Strip& strip, PairSums& sums, Shif
     Eigen::Map<Eigen::ArrayXd> kept(values, n);
     switch (job.kernel) {
         case PairKernel::log:
-            kept = -0.5 * kept.log();
+            if (sizeof(P) == sizeof(double) || close > 0) {
+                kept = -0.5 * kept.log();
+            } else {  // products of floats know no more digits of it than a float has
+                kept = (-0.5f * kept.template cast<float>().log()).template cast<double>();
+            }
             break;
         case PairKernel::distance:
             kept = kept.sqrt();
