@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 
+import ncfast
 import reference_catalogue as cat
 from compare import assert_close, degenerate
 from data import orthonormal, simplex_etf
-from ncfast import metrics
+from ncfast import _catalogue, metrics
+from ncfast.metrics import margin
 
 
 def polygon(k):
@@ -92,6 +96,27 @@ def test_small_margins_keep_their_digits(gap, rng):
         vectors = cat.unit(vectors)
         vectors[1] = vectors[0] + gap * rng.standard_normal(d)
         assert_close(metrics.softmax_code_margin(vectors), cat.softmax_code_margin(vectors), 1e-12 / gap + 1e-10, 1e-14)
+
+
+def test_near_a_simplex_one_factorization_tells_all(rng, monkeypatch):
+    frame = simplex_etf(40, 60, rng) + 1e-3 * rng.standard_normal((40, 60))
+    want = cat.softmax_code_margin(frame)
+    monkeypatch.setattr(margin, "_hull_distance", None)
+    assert_close(metrics.softmax_code_margin(frame), want, 1e-12)
+
+
+def test_without_scipy(rng, monkeypatch):
+    """Named it is an error that says what to install; "all" metrics go without it."""
+    monkeypatch.setitem(sys.modules, "scipy.optimize", None)
+    monkeypatch.setattr(_catalogue, "_installed", frozenset)
+    features, labels = rng.standard_normal((60, 5)), np.arange(60) % 3
+    with pytest.raises(ImportError, match=r'pip install "ncfast\[margin\]"'):
+        metrics.softmax_code_margin(features[:3])
+    with pytest.raises(ValueError, match=r"nc2_code_margin_means.*needs SciPy"):
+        ncfast.measure(features, labels, metrics="nc2_code_margin_means")
+    report = ncfast.measure(features, labels, metrics="all")
+    assert "nc2_coherence_means" in report.metrics
+    assert "nc2_code_margin_means" not in report.metrics
 
 
 def test_scale_and_rotation_do_not_matter(rng):

@@ -107,7 +107,7 @@ def test_the_further_metrics_need_numpy_alone():
         "import sys, json, numpy as np\n"
         "from ncfast import metrics\n"
         "v = np.random.default_rng(0).standard_normal((6, 4))\n"
-        "metrics.softmax_code_margin(v), metrics.nearest_of(v[:4])\n"
+        "metrics.nearest_of(v[:4])\n"
         "metrics.seli_distance(v, [1, 2, 3, 1, 2, 3], 'weights')\n"
         "metrics.nrc3(v[:3], v[:, :3]), metrics.Neco.fit(v, 2).score(v), metrics.auroc([1], [0])\n"
         "metrics.mse_split(v, [0, 1, 2, 0, 1, 2], v[:3])\n"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from . import metrics
@@ -22,6 +24,7 @@ NEEDS = {
     "weights": "the classifier's weights",
     "decays": "weight_decay and feature_decay",
     "outliers": "outliers, features of no class",
+    "scipy": 'SciPy: pip install "ncfast[margin]"',
 }
 """What a metric may need beyond class statistics, as an error words it."""
 
@@ -127,7 +130,7 @@ def _frame_recipes(name: str, needs: frozenset[str]) -> tuple[Recipe, ...]:
         recipe("frame_potential", lambda s: [metrics.frame_potential(s.frame(name))]),
         recipe("log_uniformity log_variance", uniformity("log")),
         recipe("distance_uniformity distance_variance", uniformity("distance")),
-        recipe("code_margin", lambda s: [metrics.softmax_code_margin(s.frame(name))]),
+        recipe("code_margin", lambda s: [metrics.softmax_code_margin(s.frame(name))], frozenset({"scipy"})),
         recipe(
             "nearest_etf",
             lambda s: [metrics.nearest_etf(s.unit_frame(name)).distance],
@@ -170,6 +173,7 @@ def expand(metrics: object, available: frozenset[str]) -> tuple[frozenset[str], 
         If `metrics` is no string and no iterable of strings.
     """
     names = _names(metrics)
+    available |= _installed()
     keys: set[str] = set()
     named: set[str] = set()
     for name in names:
@@ -189,6 +193,11 @@ def expand(metrics: object, available: frozenset[str]) -> tuple[frozenset[str], 
     if not keys:
         raise ValueError(f"metrics is {metrics!r}, of which nothing can be computed here; wanted at least one metric")
     return frozenset(keys), frozenset(named)
+
+
+@cache
+def _installed() -> frozenset[str]:
+    return frozenset({"scipy"} if find_spec("scipy") else ())
 
 
 def _names(metrics: object) -> list[str]:
