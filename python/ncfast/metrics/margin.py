@@ -56,7 +56,9 @@ def softmax_code_margin(vectors: ArrayLike) -> float:
     if unit is None:
         return np.nan
     points, planes, inside = _planes_of_others(unit)
-    bounds = np.maximum(planes, 1.0 - _closest_cosines(unit))  # no point of a hull reaches further than a vertex
+    # No point of a hull reaches further along u_k than its vertices: 1 - cos is half a squared distance.
+    to_nearest = sweep(scaled_frame(unit), variances=np.zeros(len(unit))).squared_distance_to_nearest
+    bounds = np.maximum(planes, 0.5 * to_nearest)
     least = 2.0
     for k in np.argsort(bounds, kind="stable"):
         if bounds[k] >= least:
@@ -94,12 +96,6 @@ def _planes_of_others(unit: Float) -> tuple[Float, Float, Flags]:
     squares = np.einsum("kk->k", inverse).copy()
     np.einsum("kk->k", inverse)[:] = 0.0
     return points, 1.0 / np.sqrt(squares), inverse.max(axis=1) <= 0
-
-
-def _closest_cosines(unit: Float) -> Float:
-    """Cosine of each vector with its nearest neighbour."""
-    found = sweep(scaled_frame(unit), variances=np.zeros(unit.shape[0]))
-    return 1.0 - 0.5 * found.squared_distance_to_nearest
 
 
 def _hull_distance(points: Float, k: int, nnls: Solver) -> float:
