@@ -46,15 +46,16 @@ def product_rates() -> dict[str, float]:
 
     The most of numpy, torch and our own projection: our kernels alone have a tile unit's rate, and that of bytes.
     """
-    rates: dict[str, float] = {}
     directions = np.random.default_rng(0).standard_normal((4096, 1024))
-    for dtype in (np.float64, np.float32):
-        rows = np.repeat(directions.astype(dtype), 2, axis=0)
-        basis = rows[:1024]
-        took = min(_library_time(rows, basis), _projection_time(rows, basis))
-        rates[dtype.__name__] = 2.0 * rows.size * len(basis) / took
-    search = 2.0 * rows.size * len(directions) / _search_time(rows, directions)
-    return {**rates, "search": max(rates["float32"], search)}
+    rows = np.repeat(directions, 2, axis=0)
+    singles = rows.astype(np.float32)
+    double, single = (_product_rate(x, x[:1024]) for x in (rows, singles))
+    search = 2.0 * rows.size * len(directions) / _search_time(singles, directions)
+    return {"float64": double, "float32": single, "search": max(single, search)}
+
+
+def _product_rate(rows: NDArray[Any], basis: NDArray[Any]) -> float:
+    return 2.0 * rows.size * len(basis) / min(_library_time(rows, basis), _projection_time(rows, basis))
 
 
 def _library_time(rows: NDArray[Any], basis: NDArray[Any]) -> float:

@@ -93,8 +93,8 @@ def _planes_of_others(unit: Float) -> tuple[Float, Float, Flags]:
     # (P U U^T P)^+ with P = I - 11^T/K: column k, scaled to -1 at k, is the best combination of sum 0.
     whitened = np.ascontiguousarray(left[:, : k - 1] / values[: k - 1])
     inverse = _core.gram(whitened)
-    squares = np.einsum("kk->k", inverse).copy()
-    np.einsum("kk->k", inverse)[:] = 0.0
+    squares = np.diag(inverse).copy()
+    np.fill_diagonal(inverse, 0.0)
     return points, 1.0 / np.sqrt(squares), inverse.max(axis=1) <= 0
 
 

@@ -56,7 +56,7 @@ def sweep_pairs(
     if frame.device.type == "mps":
         raise ValueError(f"frame is on device {frame.device}, which has no float64; wanted frame.cpu()")
     with plain_arithmetic(frame.device):
-        return _Sweep(frame.detach(), variances, uncentred, dtype).run(tile or _tile_on(frame.device))
+        return _Sweep(frame.detach(), variances, uncentred, dtype).run(_tile_on(frame.device) if tile is None else tile)
 
 
 def _tile_on(device: torch.device) -> int:
