@@ -81,6 +81,15 @@ def test_close_pairs_keep_their_digits(dtype, rng):
     assert set(np.argsort(found.largest_ratios)[-4:]) == {3, 7, 20, 50}
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_logarithm_of_distances_whose_squares_are_no_floats(dtype, rng):
+    frame = rng.standard_normal((60, 30))
+    frame[[3, 7]] = np.eye(30)[0]
+    frame[7, 1] = 1e-25
+    found = sweep(scaled_frame(frame, products=dtype), kernel="log")
+    np.testing.assert_allclose(found.kernel_moments, plain(frame, frame, np.ones(60))["kernel_moments"], rtol=1e-6)
+
+
 def test_vectors_of_very_different_lengths(rng):
     directions = rng.standard_normal((6, 4))
     lengths = np.array([1.0, 1e-200, 1e-120, 1e-30, 1.0, 1e-250])
